@@ -1,0 +1,75 @@
+package imagegen
+
+import "time"
+
+// Outcome says how one call to the upstream ended, in the words of the metric zimage_upstream_attempts_total.
+type Outcome string
+
+// The outcomes of a call.
+const (
+	OutcomeOK          Outcome = "ok"
+	OutcomeRefused     Outcome = "refused"      // the upstream refused this request for good
+	OutcomeAuth        Outcome = "auth"         // the upstream refused our key
+	OutcomeQuota       Outcome = "quota"        // our account is out of points
+	OutcomeRateLimited Outcome = "rate_limited" // 429, or a text that says busy
+	OutcomeTimeout     Outcome = "timeout"
+	OutcomeNetwork     Outcome = "network"
+	OutcomeStatus      Outcome = "status"    // another HTTP status worth a retry
+	OutcomeMalformed   Outcome = "malformed" // an answer that cannot be read
+	OutcomeCancelled   Outcome = "cancelled" // we stopped the call
+)
+
+// Billed says whether a call was or may have been paid for.
+type Billed string
+
+// What is known of a call's price.
+const (
+	BilledYes     Billed = "yes"     // the picture came
+	BilledNo      Billed = "no"      // nothing was sent, or the upstream declined
+	BilledUnknown Billed = "unknown" // it was sent, and no answer tells
+)
+
+// CallError is the failure of one call to an upstream, classified by the adapter that knows the protocol.
+type CallError struct {
+	Outcome   Outcome
+	Billed    Billed
+	Transient bool // another attempt may succeed
+	// RetryAfter is the pause the upstream asked for; zero: none.
+	RetryAfter time.Duration
+	Kind       Kind   // what the client is told once no attempt is left
+	Message    string // for the client; scrubbed
+	Err        error  // for the operator
+}
+
+// Error returns the operator's view of the failure.
+func (e *CallError) Error() string {
+	s := string(e.Outcome) + ": " + e.Message
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+// Unwrap returns the operator's cause.
+func (e *CallError) Unwrap() error { return e.Err }
+
+// Order is what an upstream is asked for: one picture.
+type Order struct {
+	Upstream       string
+	ModelIndex     int
+	Prompt         string
+	NegativePrompt *string
+	Width, Height  int // pixels
+	Steps          int
+	CFG            float64
+	Seed           uint32
+}
+
+// Order returns the order for picture i of the spec, 0 ≤ i < N.
+func (s Spec) Order(i int) Order {
+	return Order{
+		Upstream: s.Upstream, ModelIndex: s.ModelIndex,
+		Prompt: s.Prompt, NegativePrompt: s.NegativePrompt,
+		Width: s.Width, Height: s.Height, Steps: s.Steps, CFG: s.CFG, Seed: s.Seeds[i],
+	}
+}

@@ -1,0 +1,35 @@
+package imagegen
+
+// Size is a picture's width and height in pixels.
+type Size struct {
+	Width  int `json:"width"`
+	Height int `json:"height"`
+}
+
+// Limits bound what a model draws.
+type Limits struct {
+	MinSide, MaxSide   int // pixels, both sides
+	MinSteps, MaxSteps int
+}
+
+// Quality is one tier of a model. A zero field leaves the request's value as it is.
+type Quality struct {
+	MaxSide int // longest side in pixels; sizes from a ratio or the default are scaled down to it
+	Steps   int
+}
+
+// Model is one entry of the catalogue: what clients ask for by name and what the upstream is sent for it.
+type Model struct {
+	ID          string
+	OwnedBy     string
+	Created     int64 // unix seconds; a constant of the model, not the clock
+	Upstream    string
+	ModelIndex  int // the upstream's own number for the model
+	Steps       int // default
+	CFG         float64
+	Limits      Limits
+	DefaultSize Size
+	Ratios      map[string]Size // by "W:H"
+	Qualities   map[string]Quality
+	Aliases     []string // further names that clients may use
+}

@@ -1,0 +1,47 @@
+package job
+
+import (
+	"crypto/rand"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// EventsChannel is the Pub/Sub channel of changes; a message is "<job id> <version> <status>".
+const EventsChannel = "zimage:events"
+
+const (
+	// openKey is a sorted set of the ids of unfinished jobs by the time they were made (unix ms). It may hold ids whose
+	// record was never written or is terminal already: the sweeper removes them.
+	openKey = "zimage:jobs:open"
+	// sweeperKey is a string with a TTL: the id of the process that sweeps.
+	sweeperKey = "zimage:sweeper"
+)
+
+// recordKey is a hash: the job's record. It has no TTL until the job is terminal, then the retention.
+//
+//	status, owner, lane, spec (JSON), n, v (version), created, started, completed, expires (unix ms)
+//	final, done             how many pictures are final, how many of them were drawn
+//	s<i>                    picture i: pending, done or failed
+//	g<i>, q<i>              generation and queue of its task
+//	o<i>, u<i>              owner mark: id of the call under way, valid until (unix ms)
+//	a<i>, x<i>              calls made; what is known of the last one's price: open, yes, no or unknown
+//	c<i>.<a>                ledger entry of call a: "<upstream> <started ms> <duration ms> <outcome> <billed>"
+//	r<i>, e<i>              the picture, or why there is none (JSON)
+//
+// The braces make all keys of one job live in one slot of a Redis Cluster.
+func recordKey(id ID) string { return "zimage:job:{" + string(id) + "}" }
+
+func pictureField(name string, image int) string { return name + strconv.Itoa(image) }
+
+func callField(image, attempt int) string {
+	return "c" + strconv.Itoa(image) + "." + strconv.Itoa(attempt)
+}
+
+var idPattern = regexp.MustCompile(`^job_[a-z2-7]{26}$`)
+
+// NewID makes an id from 130 random bits.
+func NewID() ID { return ID("job_" + strings.ToLower(rand.Text())) }
+
+// Valid reports whether the id has the form that [NewID] makes. Ids come from outside: anything else is never looked up.
+func (id ID) Valid() bool { return idPattern.MatchString(string(id)) }

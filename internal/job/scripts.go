@@ -1,0 +1,144 @@
+package job
+
+import "github.com/redis/go-redis/v9"
+
+// The scripts below run on real Redis and on miniredis alike: numbers travel as strings, times are unix milliseconds of
+// Redis' own clock, and the one message they publish goes to EventsChannel. Every script touches one job only.
+
+// luaNow defines now() and str(): whole numbers beyond 14 digits would be written in scientific notation by tostring.
+const luaNow = `
+local function now()
+  local t = redis.call("TIME")
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+local function str(n) return string.format("%.0f", n) end
+`
+
+// createScript writes a record, unless it comes too late: a command that Redis finds in its socket after a stall must
+// not make a job whose caller was told long ago that there is none.
+//
+//	KEYS[1] record
+//	ARGV    not after (unix ms), owner, lane, spec, n, queue
+//	returns {1, created ms}; {0, now ms} when too late. Running it again is harmless.
+var createScript = redis.NewScript(luaNow + `
+local at = now()
+if at > tonumber(ARGV[1]) then return {0, at} end
+local created = redis.call("HGET", KEYS[1], "created")
+if created then return {1, tonumber(created)} end
+local f = {"status", "queued", "owner", ARGV[2], "lane", ARGV[3], "spec", ARGV[4], "n", ARGV[5],
+  "v", "1", "created", str(at), "final", "0", "done", "0"}
+for i = 0, tonumber(ARGV[5]) - 1 do
+  for _, kv in ipairs({{"s", "pending"}, {"g", "0"}, {"q", ARGV[6]}, {"a", "0"}}) do
+    f[#f + 1] = kv[1] .. str(i)
+    f[#f + 1] = kv[2]
+  end
+end
+redis.call("HSET", KEYS[1], unpack(f))
+return {1, at}
+`)
+
+// startScript takes a picture for one call: it sets the owner mark and opens the ledger entry. The same call asking
+// again (a repeated command) gets the same answer and a fresh mark.
+//
+//	KEYS[1] record
+//	ARGV    image, generation, call id, mark's life (ms), most attempts, repeat ambiguous calls (1|0), job id, channel, upstream
+//	returns {"gone"} | {"owned", ms left} | {"spent", created ms} | {"ambiguous", created ms} |
+//	        {"go", attempt, started ms, created ms, lane, spec}
+var startScript = redis.NewScript(luaNow + `
+local i = ARGV[1]
+local r = redis.call("HMGET", KEYS[1], "status", "s" .. i, "g" .. i, "o" .. i, "u" .. i, "a" .. i, "x" .. i, "created", "lane", "spec")
+local status, owner = r[1], r[4]
+if (status ~= "queued" and status ~= "in_progress") or r[2] ~= "pending" or r[3] ~= ARGV[2] then return {"gone"} end
+local at = now()
+local attempt = tonumber(r[6])
+if owner == ARGV[3] then
+  redis.call("HSET", KEYS[1], "u" .. i, str(at + tonumber(ARGV[4])))
+  local c = redis.call("HGET", KEYS[1], "c" .. i .. "." .. str(attempt))
+  return {"go", attempt, tonumber(string.match(c, "^%S+ (%d+)")), tonumber(r[8]), r[9], r[10]}
+end
+if owner and owner ~= "" and tonumber(r[5]) > at then return {"owned", tonumber(r[5]) - at} end
+if ARGV[6] == "0" and (r[7] == "open" or r[7] == "unknown") then return {"ambiguous", tonumber(r[8])} end
+if attempt >= tonumber(ARGV[5]) then return {"spent", tonumber(r[8])} end
+attempt = attempt + 1
+redis.call("HSET", KEYS[1], "o" .. i, ARGV[3], "u" .. i, str(at + tonumber(ARGV[4])), "a" .. i, str(attempt), "x" .. i, "open",
+  "c" .. i .. "." .. str(attempt), ARGV[9] .. " " .. str(at) .. " 0 unknown unknown")
+if status == "queued" then
+  redis.call("HSET", KEYS[1], "status", "in_progress", "started", str(at))
+  status = "in_progress"
+end
+local v = redis.call("HINCRBY", KEYS[1], "v", 1)
+redis.call("PUBLISH", ARGV[8], ARGV[7] .. " " .. str(v) .. " " .. status)
+return {"go", attempt, at, tonumber(r[8]), r[9], r[10]}
+`)
+
+// finishScript closes a call. The ledger entry is always written: what was paid for stays visible. A picture that came
+// is taken even from a worker that lost its mark (it is paid for), as long as no other result was first; a failure
+// counts only from the owner, or where there is none.
+//
+//	KEYS[1] record
+//	ARGV    image, call id, attempt (0: no call), verdict (done|failed|retry), ledger entry, billed,
+//	        result or error (JSON), retention (ms), job id, channel
+//	returns {"gone"} | {"late"} | {status of the job after it}
+var finishScript = redis.NewScript(luaNow + `
+local i = ARGV[1]
+local r = redis.call("HMGET", KEYS[1], "status", "s" .. i, "o" .. i, "u" .. i, "n", "final", "done")
+local status, owner = r[1], r[3]
+if not status then return {"gone"} end
+local at = now()
+if ARGV[3] ~= "0" then redis.call("HSET", KEYS[1], "c" .. i .. "." .. ARGV[3], ARGV[5]) end
+local owned = owner and owner ~= "" and owner ~= ARGV[2] and tonumber(r[4]) > at
+if r[2] ~= "pending" or (status ~= "queued" and status ~= "in_progress") or (owned and ARGV[4] ~= "done") then return {"late"} end
+redis.call("HDEL", KEYS[1], "o" .. i, "u" .. i)
+if ARGV[3] ~= "0" then redis.call("HSET", KEYS[1], "x" .. i, ARGV[6]) end
+if ARGV[4] ~= "retry" then
+  local field, final, done = "e", tonumber(r[6]) + 1, tonumber(r[7])
+  if ARGV[4] == "done" then field, done = "r", done + 1 end
+  redis.call("HSET", KEYS[1], "s" .. i, ARGV[4], field .. i, ARGV[7], "final", str(final), "done", str(done))
+  if final == tonumber(r[5]) then
+    status = done > 0 and "completed" or "failed"
+    local expires = at + tonumber(ARGV[8])
+    redis.call("HSET", KEYS[1], "status", status, "completed", str(at), "expires", str(expires))
+    redis.call("PEXPIREAT", KEYS[1], str(expires))
+  end
+end
+local v = redis.call("HINCRBY", KEYS[1], "v", 1)
+redis.call("PUBLISH", ARGV[10], ARGV[9] .. " " .. str(v) .. " " .. status)
+return {status}
+`)
+
+// renewScript keeps a call's owner mark.
+//
+//	KEYS[1] record
+//	ARGV    image, call id, mark's life (ms)
+//	returns 1, or 0 where the mark is another call's or gone
+var renewScript = redis.NewScript(luaNow + `
+local i = ARGV[1]
+if redis.call("HGET", KEYS[1], "o" .. i) ~= ARGV[2] then return 0 end
+redis.call("HSET", KEYS[1], "u" .. i, str(now() + tonumber(ARGV[3])))
+return 1
+`)
+
+// raiseScript replaces a picture's lost task: the old generation becomes a no-op.
+//
+//	KEYS[1] record
+//	ARGV    image, generation that was lost
+//	returns the new generation, or 0 where there is nothing to replace
+var raiseScript = redis.NewScript(luaNow + `
+local i = ARGV[1]
+local r = redis.call("HMGET", KEYS[1], "status", "s" .. i, "g" .. i, "o" .. i, "u" .. i)
+if (r[1] ~= "queued" and r[1] ~= "in_progress") or r[2] ~= "pending" or r[3] ~= ARGV[2] then return 0 end
+if r[4] and r[4] ~= "" and tonumber(r[5]) > now() then return 0 end
+return redis.call("HINCRBY", KEYS[1], "g" .. i, 1)
+`)
+
+// leadScript makes one process the sweeper, or keeps it so.
+//
+//	KEYS[1] the sweeper's key
+//	ARGV    process id, TTL (ms)
+//	returns {1 when it leads or 0, now ms}
+var leadScript = redis.NewScript(luaNow + `
+local leader = redis.call("GET", KEYS[1])
+if leader and leader ~= ARGV[1] then return {0, now()} end
+redis.call("SET", KEYS[1], ARGV[1], "PX", ARGV[2])
+return {1, now()}
+`)

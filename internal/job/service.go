@@ -1,0 +1,125 @@
+package job
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
+)
+
+// Queue carries tasks to the workers.
+type Queue interface {
+	// Enqueue makes tasks wait in their queues. A task that is there already is no error.
+	Enqueue(ctx context.Context, tasks ...Task) error
+	// Position returns how many tasks will start before the task, itself included; 0 where it does not wait.
+	Position(ctx context.Context, t Task) (int, error)
+}
+
+const (
+	// enqueueTimeout bounds queueing; a job whose tasks are not queued by then waits for the sweeper.
+	enqueueTimeout = 1500 * time.Millisecond
+	// lookAgain is the pause after a look at the record that failed.
+	lookAgain = time.Second
+)
+
+// Service makes jobs and waits for them. Its errors are classified ([imagegen.Error]).
+type Service struct {
+	store   *Store
+	watcher *Watcher
+	queue   Queue
+	log     *slog.Logger
+}
+
+// NewService joins a store, a running watcher and a queue.
+func NewService(store *Store, watcher *Watcher, queue Queue, log *slog.Logger) *Service {
+	return &Service{store: store, watcher: watcher, queue: queue, log: log}
+}
+
+// Submit records the job and queues its pictures. Once the record is written the job is accepted, and will reach a
+// terminal state whatever happens to this process; trouble with the queue after that is the sweeper's to mend.
+func (s *Service) Submit(ctx context.Context, n New) (Job, error) {
+	// A caller that goes away in between must not leave half a job.
+	ctx = context.WithoutCancel(ctx)
+	id := NewID()
+	at, err := s.store.Create(ctx, id, n)
+	if err != nil {
+		return Job{}, unavailable(err)
+	}
+	tasks := n.tasks(id)
+	ctx, cancel := context.WithTimeout(ctx, enqueueTimeout)
+	defer cancel()
+	if err := s.queue.Enqueue(ctx, tasks...); err != nil {
+		s.log.Warn("queue a job's tasks; the sweeper will", slog.String("job_id", string(id)), slog.Any("error", err))
+	}
+	j := Job{ID: id, Status: StatusQueued, Owner: n.Owner, Lane: n.Lane, Spec: n.Spec, CreatedAt: at, Version: 1}
+	for _, t := range tasks {
+		j.Pictures = append(j.Pictures, Picture{Queue: t.Queue})
+	}
+	return j, nil
+}
+
+// Get reads a job. One that another owner made does not exist for this one.
+func (s *Service) Get(ctx context.Context, owner string, id ID) (Job, error) {
+	j, err := s.store.Get(ctx, id)
+	switch {
+	case errors.Is(err, ErrNotFound) || err == nil && j.Owner != owner:
+		return Job{}, &imagegen.Error{
+			Kind: imagegen.KindJobNotFound, Message: "there is no such job, or it has expired", Err: err,
+		}
+	case err != nil:
+		return Job{}, unavailable(err)
+	}
+	return j, nil
+}
+
+// Wait blocks until the job is terminal, or until ctx ends: then its error is the context's cause. While Redis is away
+// it goes on waiting.
+func (s *Service) Wait(ctx context.Context, owner string, id ID) (Job, error) {
+	watch := s.watcher.Watch(id)
+	defer watch.Stop()
+	for {
+		j, err := s.Get(ctx, owner, id)
+		if err == nil && j.Status.Terminal() {
+			return j, nil
+		}
+		var again <-chan time.Time
+		if err != nil {
+			if imagegen.AsError(err).Kind == imagegen.KindJobNotFound {
+				return Job{}, err
+			}
+			again = time.After(lookAgain)
+		}
+		select {
+		case <-ctx.Done():
+			return Job{}, context.Cause(ctx) //nolint:wrapcheck // the cause is the caller's own
+		case <-watch.C:
+		case <-again:
+		}
+	}
+}
+
+// Position estimates how many pictures start before the job's next one, itself included; 0 where none waits.
+func (s *Service) Position(ctx context.Context, j Job) (int, error) {
+	for i, p := range j.Pictures {
+		if p.Image != nil || p.Error != nil || j.Status.Terminal() {
+			continue
+		}
+		n, err := s.queue.Position(ctx, j.task(i))
+		if err != nil {
+			return 0, unavailable(err)
+		}
+		if n > 0 {
+			return n, nil
+		}
+	}
+	return 0, nil
+}
+
+func unavailable(err error) error {
+	return &imagegen.Error{
+		Kind: imagegen.KindQueueUnavailable, RetryAfter: 2 * time.Second,
+		Message: "the queue cannot be reached at the moment; please try again", Err: err,
+	}
+}

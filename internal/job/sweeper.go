@@ -1,0 +1,177 @@
+package job
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
+)
+
+const (
+	// SweepInterval is the pause between sweeps.
+	SweepInterval = 30 * time.Second
+	// sweepAge is how old a job must be before its tasks are looked for: whoever makes it has seconds to queue them.
+	sweepAge = 30 * time.Second
+	// leadTTL outlasts the interval, so that one process goes on leading, by little, so that a dead one is soon replaced.
+	leadTTL    = SweepInterval + SweepInterval/2
+	sweepChunk = 200
+)
+
+// TaskFinder tells which tasks the queue no longer carries.
+type TaskFinder interface {
+	// Lost reports for each task, of a picture that nobody is drawing, whether no worker will get it soon: unknown,
+	// archived, or taken by a worker whose lease is gone.
+	Lost(ctx context.Context, tasks []Task) ([]bool, error)
+	Enqueue(ctx context.Context, tasks ...Task) error
+}
+
+// Sweeper finds unfinished pictures whose task was lost, whoever lost it, and queues them anew. Every worker runs one;
+// one of them at a time sweeps.
+type Sweeper struct {
+	store *Store
+	queue TaskFinder
+	log   *slog.Logger
+	self  string
+}
+
+// NewSweeper returns a sweeper; it does nothing until [Sweeper.Run] or [Sweeper.Sweep].
+func NewSweeper(store *Store, queue TaskFinder, log *slog.Logger) *Sweeper {
+	return &Sweeper{store: store, queue: queue, log: log, self: rand.Text()}
+}
+
+// Run sweeps now and at every interval until ctx ends. It returns nil then.
+func (s *Sweeper) Run(ctx context.Context) error {
+	tick := time.NewTicker(SweepInterval)
+	defer tick.Stop()
+	for {
+		if err := s.Sweep(ctx, sweepAge); err != nil && ctx.Err() == nil {
+			s.log.Warn("sweep unfinished jobs", slog.Any("error", err))
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// Sweep looks at every unfinished job older than age, if this process leads.
+func (s *Sweeper) Sweep(ctx context.Context, age time.Duration) error {
+	lead, err := leadScript.Run(ctx, s.store.client, []string{sweeperKey}, s.self, leadTTL.Milliseconds()).Int64Slice()
+	if err != nil || len(lead) != 2 {
+		return fmt.Errorf("ask who sweeps: %w", err)
+	}
+	if lead[0] != 1 {
+		return nil
+	}
+	cutoff := lead[1] - age.Milliseconds()
+	// Paged by rank, oldest first. Removals meanwhile can shift a job past a page border: the next sweep sees it.
+	for start := int64(0); ; start += sweepChunk {
+		page, err := s.store.client.ZRangeWithScores(ctx, openKey, start, start+sweepChunk-1).Result()
+		if err != nil {
+			return fmt.Errorf("list unfinished jobs: %w", err)
+		}
+		var ids []ID
+		for _, z := range page {
+			if id, ok := z.Member.(string); ok && int64(z.Score) <= cutoff {
+				ids = append(ids, ID(id))
+			}
+		}
+		if err := s.sweepPage(ctx, ids, lead[1]); err != nil {
+			return err
+		}
+		if len(page) < sweepChunk || len(ids) < len(page) {
+			return nil
+		}
+	}
+}
+
+func (s *Sweeper) sweepPage(ctx context.Context, ids []ID, now int64) error {
+	tasks, closed, err := s.store.waiting(ctx, ids, now)
+	if err != nil {
+		return err
+	}
+	if len(closed) > 0 {
+		if err := s.store.client.ZRem(ctx, openKey, closed...).Err(); err != nil {
+			return fmt.Errorf("forget %d finished jobs: %w", len(closed), err)
+		}
+	}
+	if len(tasks) == 0 {
+		return nil
+	}
+	lost, err := s.queue.Lost(ctx, tasks)
+	if err != nil {
+		return fmt.Errorf("look for %d tasks: %w", len(tasks), err)
+	}
+	var errs []error
+	for i, t := range tasks {
+		if lost[i] {
+			errs = append(errs, s.replace(ctx, t))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Sweeper) replace(ctx context.Context, lost Task) error {
+	t, ok, err := s.store.raise(ctx, lost)
+	if err != nil || !ok {
+		return err
+	}
+	s.log.Warn("replaced a lost task", slog.String("job_id", string(t.Job)), slog.Int("image", t.Image),
+		slog.Int64("generation", t.Generation))
+	if err := s.queue.Enqueue(ctx, t); err != nil {
+		return fmt.Errorf("queue task %s: %w", t.ID(), err)
+	}
+	return nil
+}
+
+// waiting returns the tasks of the jobs' pictures that are neither final nor being drawn, and the ids of jobs that are
+// terminal or have no record.
+func (s *Store) waiting(ctx context.Context, ids []ID, now int64) (tasks []Task, closed []any, err error) {
+	if len(ids) == 0 {
+		return nil, nil, nil
+	}
+	fields := []string{"status", "n"}
+	for i := range imagegen.MaxPictures {
+		for _, name := range []string{"s", "g", "q", "u"} {
+			fields = append(fields, pictureField(name, i))
+		}
+	}
+	pipe := s.client.Pipeline()
+	replies := make([]*redis.SliceCmd, len(ids))
+	for i, id := range ids {
+		replies[i] = pipe.HMGet(ctx, recordKey(id), fields...)
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, nil, fmt.Errorf("read %d unfinished jobs: %w", len(ids), err)
+	}
+	for i, id := range ids {
+		r := &fieldReader{fields: make(map[string]string, len(fields))}
+		for f, v := range replies[i].Val() {
+			if v, ok := v.(string); ok {
+				r.fields[fields[f]] = v
+			}
+		}
+		if status := Status(r.fields["status"]); status == "" || status.Terminal() {
+			closed = append(closed, string(id))
+			continue
+		}
+		for p := range int(r.int("n")) {
+			if r.fields[pictureField("s", p)] == "pending" && r.int(pictureField("u", p)) <= now {
+				gen, _ := strconv.ParseInt(r.fields[pictureField("g", p)], 10, 64) //nolint:errcheck // written by HINCRBY
+				tasks = append(tasks, Task{Job: id, Image: p, Generation: gen, Queue: r.fields[pictureField("q", p)]})
+			}
+		}
+		if r.err != nil {
+			return nil, nil, fmt.Errorf("read job %s: %w", id, r.err)
+		}
+	}
+	return tasks, closed, nil
+}

@@ -1,0 +1,77 @@
+package job
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
+)
+
+// Task is the queue's errand to draw one picture of a job.
+type Task struct {
+	Job        ID
+	Image      int   // which of the job's pictures, from 0
+	Generation int64 // a task whose generation is not the record's does nothing
+	Queue      string
+}
+
+// ID names the task. Queueing the same task twice is recognised by it.
+func (t Task) ID() string {
+	return string(t.Job) + "/" + strconv.Itoa(t.Image) + "/" + strconv.FormatInt(t.Generation, 10)
+}
+
+// QueueName returns the queue of an upstream's lane.
+func QueueName(upstream string, lane Lane) string { return upstream + "-" + string(lane) }
+
+// tasks returns the first tasks of a new job.
+func (n New) tasks(id ID) []Task {
+	tasks := make([]Task, n.Spec.N())
+	for i := range tasks {
+		tasks[i] = Task{Job: id, Image: i, Queue: QueueName(n.Spec.Upstream, n.Lane)}
+	}
+	return tasks
+}
+
+// Start says what a worker that took a task may do with it.
+type Start struct {
+	Verdict StartVerdict
+	// OwnedFor is how long the present owner's mark is still good (StartOwned).
+	OwnedFor  time.Duration
+	CreatedAt time.Time // of the job; not known where the verdict is StartGone or StartOwned
+	// The rest belongs to StartGo.
+	Attempt   int       // from 1
+	StartedAt time.Time // of this call
+	Lane      Lane
+	Spec      imagegen.Spec
+}
+
+// StartVerdict is the record's answer to a worker that wants to draw a picture.
+type StartVerdict string
+
+// The answers.
+const (
+	StartGo        StartVerdict = "go"        // draw it: the ledger has the call
+	StartGone      StartVerdict = "gone"      // nothing to do: no such job, finished, or replaced by a newer task
+	StartOwned     StartVerdict = "owned"     // somebody is drawing it
+	StartSpent     StartVerdict = "spent"     // all calls were made, and none is known to have ended
+	StartAmbiguous StartVerdict = "ambiguous" // the last call may have been paid for, and such calls are not repeated
+)
+
+// FinishVerdict is what a worker wants recorded of a picture.
+type FinishVerdict string
+
+// The verdicts on a call.
+const (
+	FinishDone   FinishVerdict = "done"
+	FinishFailed FinishVerdict = "failed"
+	FinishRetry  FinishVerdict = "retry"
+)
+
+// Finish is the end of a call.
+type Finish struct {
+	Verdict FinishVerdict
+	Image   *imagegen.Image // FinishDone
+	Error   *imagegen.Error // FinishFailed; its Err is not stored
+	// Call is the ledger entry; nil where no call was made (a picture given up before sending).
+	Call *Call
+}

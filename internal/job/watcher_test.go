@@ -1,0 +1,169 @@
+package job_test
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
+	"github.com/zimage-gateway/zimage-gateway/internal/job"
+	"github.com/zimage-gateway/zimage-gateway/internal/redistest"
+)
+
+// stubQueue keeps the tasks it is given.
+type stubQueue struct {
+	tasks chan job.Task
+	err   error
+}
+
+func (q *stubQueue) Enqueue(_ context.Context, tasks ...job.Task) error {
+	for _, t := range tasks {
+		q.tasks <- t
+	}
+	return q.err
+}
+
+func (q *stubQueue) Position(context.Context, job.Task) (int, error) { return 3, nil }
+
+// system is a service with a running watcher.
+type system struct {
+	store   *job.Store
+	watcher *job.Watcher
+	service *job.Service
+	queue   *stubQueue
+}
+
+func newSystem(t *testing.T, url string) system {
+	t.Helper()
+	client := connect(t, url)
+	s := system{store: job.NewStore(client, time.Hour), queue: &stubQueue{tasks: make(chan job.Task, 100)}}
+	s.watcher = job.NewWatcher(client, s.store, slog.New(slog.DiscardHandler))
+	s.service = job.NewService(s.store, s.watcher, s.queue, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.watcher.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("watcher: %v", err)
+		}
+		if n := s.watcher.Waiting(); n != 0 {
+			t.Errorf("%d waiters are left", n)
+		}
+	})
+	return s
+}
+
+// draw finishes a task as a worker would.
+func draw(t *testing.T, s *job.Store, task job.Task) {
+	t.Helper()
+	start, err := s.Start(t.Context(), task, "call", "exacg", options)
+	if err != nil || start.Verdict != job.StartGo {
+		t.Fatalf("start = %+v, %v", start, err)
+	}
+	if _, err := s.Finish(t.Context(), task, "call", done(start.Attempt)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+type waited struct {
+	job job.Job
+	err error
+}
+
+func wait(t *testing.T, s system, id job.ID) <-chan waited {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	t.Cleanup(cancel)
+	result := make(chan waited, 1)
+	go func() {
+		j, err := s.service.Wait(ctx, "owner", id)
+		result <- waited{j, err}
+	}()
+	return result
+}
+
+func TestWaitHearsTheEnd(t *testing.T) {
+	t.Parallel()
+	redistest.Both(t, func(t *testing.T, url string) {
+		s := newSystem(t, url)
+		j, err := s.service.Submit(t.Context(), newJob(1, 2))
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, second := wait(t, s, j.ID), wait(t, s, j.ID)
+		draw(t, s.store, <-s.queue.tasks)
+		draw(t, s.store, <-s.queue.tasks)
+		for _, result := range []<-chan waited{first, second} {
+			if w := <-result; w.err != nil || w.job.Status != job.StatusCompleted {
+				t.Errorf("wait = %s, %v", w.job.Status, w.err)
+			}
+		}
+	})
+}
+
+func TestWaitEnds(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t, redistest.URL(t))
+	j, err := s.service.Submit(t.Context(), newJob(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	timeout := &imagegen.Error{Kind: imagegen.KindGenerationTimeout}
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Millisecond, timeout)
+	defer cancel()
+	if _, err := s.service.Wait(ctx, "owner", j.ID); imagegen.AsError(err) != timeout {
+		t.Errorf("wait = %v, want the cause of its context", err)
+	}
+	if _, err := s.service.Wait(t.Context(), "stranger", j.ID); imagegen.AsError(err).Kind != imagegen.KindJobNotFound {
+		t.Errorf("a stranger's wait = %v, want job_not_found", err)
+	}
+}
+
+// A job that ends while the subscription is down is found when it is back.
+func TestWaitSurvivesARestartOfRedis(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t, redistest.Options{AppendOnly: true})
+	s := newSystem(t, server.URL())
+	j, err := s.service.Submit(t.Context(), newJob(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	result := wait(t, s, j.ID)
+	task := <-s.queue.tasks
+	// Whoever finishes the job does it before this watcher can have subscribed again: there is no event for it to hear.
+	server.Restart()
+	draw(t, s.store, task)
+	if w := <-result; w.err != nil || w.job.Status != job.StatusCompleted {
+		t.Errorf("wait = %s, %v", w.job.Status, w.err)
+	}
+}
+
+func TestSubmitAcceptsWhatTheSweeperWillQueue(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t, redistest.URL(t))
+	s.queue.err = context.DeadlineExceeded
+	j, err := s.service.Submit(t.Context(), newJob(1))
+	if err != nil {
+		t.Fatalf("submit = %v, want an accepted job: its record is written", err)
+	}
+	if got, err := s.service.Get(t.Context(), "owner", j.ID); err != nil || got.Status != job.StatusQueued {
+		t.Errorf("get = %s, %v", got.Status, err)
+	}
+}
+
+func TestSubmitSaysWhenRedisIsAway(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t, redistest.Options{})
+	s := newSystem(t, server.URL())
+	server.Kill()
+	began := time.Now()
+	_, err := s.service.Submit(t.Context(), newJob(1))
+	if imagegen.AsError(err).Kind != imagegen.KindQueueUnavailable {
+		t.Errorf("submit = %v, want queue_unavailable", err)
+	}
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("the refusal took %v, want under 2 s", took)
+	}
+}

@@ -1,0 +1,124 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/zimage-gateway/zimage-gateway/internal/job"
+)
+
+const (
+	// maxRetry is a backstop only: attempts are counted in the job's record.
+	maxRetry = 1000
+	// taskTimeout is a backstop only: calls are bounded by the worker. asynq would run a task that outlives it again.
+	taskTimeout = 24 * time.Hour
+	// readTimeout bounds a look at the queues.
+	readTimeout = 3 * time.Second
+)
+
+// Client puts tasks into the queues and looks at them. It is safe for concurrent use.
+type Client struct {
+	redis redis.UniversalClient
+	asynq *asynq.Client
+}
+
+// NewClient returns a client on the connection, which stays the caller's to close.
+func NewClient(client redis.UniversalClient) *Client {
+	return &Client{redis: client, asynq: asynq.NewClientFromRedisClient(client)}
+}
+
+// Enqueue makes tasks wait in their queues and wakes a worker for each. A task that is there already is no error.
+func (c *Client) Enqueue(ctx context.Context, tasks ...job.Task) error {
+	tokens := make([]string, 0, len(tasks))
+	for _, t := range tasks {
+		task, err := encodeTask(t)
+		if err != nil {
+			return err
+		}
+		_, err = c.asynq.EnqueueContext(ctx, task, asynq.Queue(t.Queue), asynq.TaskID(t.ID()),
+			asynq.MaxRetry(maxRetry), asynq.Timeout(taskTimeout))
+		if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
+			return fmt.Errorf("queue task %s: %w", t.ID(), err)
+		}
+		tokens = append(tokens, t.Queue)
+	}
+	// Without its tokens the task is queued all the same: a worker will look for itself.
+	_ = wake(ctx, c.redis, tokens...) //nolint:errcheck // as above
+	return nil
+}
+
+// wake pushes tokens on the wake list: each wakes one idle worker.
+func wake(ctx context.Context, client redis.UniversalClient, tokens ...string) error {
+	pipe := client.Pipeline()
+	pipe.LPush(ctx, wakeKey, tokens)
+	pipe.LTrim(ctx, wakeKey, 0, wakeCap-1)
+	if _, err := pipe.Exec(ctx); err != nil {
+		return fmt.Errorf("wake workers: %w", err)
+	}
+	return nil
+}
+
+// Position returns the task's place in its queue plus all that waits in the lanes before it; 0 where it does not wait.
+// It is an estimate: lanes are drawn by weight, not strictly in order.
+func (c *Client) Position(ctx context.Context, t job.Task) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	pipe := c.redis.Pipeline()
+	// Tasks enter at the head and leave at the tail, so the place counts from the tail.
+	at := pipe.LPos(ctx, pendingKey(t.Queue), t.ID(), redis.LPosArgs{Rank: -1})
+	length := pipe.LLen(ctx, pendingKey(t.Queue))
+	var before []*redis.IntCmd
+	for _, q := range lanesBefore(t.Queue) {
+		before = append(before, pipe.LLen(ctx, pendingKey(q)))
+	}
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+		return 0, fmt.Errorf("find task %s in its queue: %w", t.ID(), err)
+	}
+	if at.Err() != nil {
+		return 0, nil // taken, delayed or gone
+	}
+	place := length.Val() - at.Val()
+	for _, n := range before {
+		place += n.Val()
+	}
+	return int(place), nil
+}
+
+// leaseGrace allows for clocks that differ between machines, as asynq's recoverer does.
+const leaseGrace = 30 * time.Second
+
+// Lost reports for each task whether no worker will get it soon: asynq does not know it, has archived it, or keeps it as
+// active with a lease that ran out (its worker died) or without one (hibiken/asynq#1144: its recoverer never finds it).
+// The caller knows that nobody is drawing the picture.
+func (c *Client) Lost(ctx context.Context, tasks []job.Task) ([]bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	pipe := c.redis.Pipeline()
+	states := make([]*redis.StringCmd, len(tasks))
+	leases := make([]*redis.FloatCmd, len(tasks))
+	for i, t := range tasks {
+		// The state first: a task taken in between then shows as pending, not as active without a lease.
+		states[i] = pipe.HGet(ctx, taskKey(t.Queue, t.ID()), "state")
+		leases[i] = pipe.ZScore(ctx, leaseKey(t.Queue), t.ID())
+	}
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+		return nil, fmt.Errorf("look for %d tasks: %w", len(tasks), err)
+	}
+	expired := float64(time.Now().Add(-leaseGrace).Unix())
+	lost := make([]bool, len(tasks))
+	for i := range tasks {
+		switch states[i].Val() {
+		case "pending", "scheduled", "retry":
+		case "active":
+			lost[i] = leases[i].Err() != nil || leases[i].Val() < expired
+		default: // no such task, archived, completed
+			lost[i] = true
+		}
+	}
+	return lost, nil
+}

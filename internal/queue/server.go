@@ -1,0 +1,227 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/zimage-gateway/zimage-gateway/internal/job"
+)
+
+const (
+	// abortGrace is what asynq's own shutdown waits beyond ours: calls that were cut off are still written down.
+	abortGrace = 5 * time.Second
+	// leaseRetryDelay follows a lost lease. It is long enough that, after a stall of Redis, a worker that is still
+	// drawing renews its mark before the task can come back.
+	leaseRetryDelay = 15 * time.Second
+	// faultRetryDelay follows an error nobody classified.
+	faultRetryDelay = 5 * time.Second
+	// pollInterval is asynq's pause after it was told that there is nothing. The pause that counts is the dispatcher's.
+	pollInterval = time.Millisecond
+	// delayedInterval is how often asynq looks for tasks whose delay is over.
+	delayedInterval = time.Second
+)
+
+// ErrStopping is the cause of a call's context that ended because this process is stopping.
+var ErrStopping = errors.New("the worker is stopping")
+
+// ErrArchive wraps a handler's error whose task must not come again. asynq keeps it for operators to see.
+var ErrArchive = errors.New("do not run again")
+
+// RetryError asks that the task come again after a pause.
+type RetryError struct {
+	After time.Duration
+	Err   error
+}
+
+// Error returns the reason.
+func (e *RetryError) Error() string { return fmt.Sprintf("again in %v: %v", e.After, e.Err) }
+
+// Unwrap returns the reason.
+func (e *RetryError) Unwrap() error { return e.Err }
+
+// Handler draws a task's picture. nil ends the task; a *RetryError brings it again; an error that wraps ErrArchive keeps
+// it for operators; any other error is a fault, and the task comes again a little later. The context ends, with the
+// cause ErrStopping, only when the process has no more time: losing asynq's lease does not end it.
+type Handler func(ctx context.Context, t job.Task) error
+
+// ServerConfig says how a worker takes tasks.
+type ServerConfig struct {
+	// Upstreams names those whose queues are served.
+	Upstreams []string
+	// Concurrency is the number of calls at once in this process.
+	Concurrency int
+	// GlobalLimit is the number of calls at once over all workers; 0: no limit.
+	GlobalLimit int
+	// ShutdownTimeout is how long running calls may go on once the server is told to stop.
+	ShutdownTimeout time.Duration
+	// OnPanic, if set, is told of every handler that panicked.
+	OnPanic func()
+}
+
+// Server takes tasks as they come and runs a handler for each.
+type Server struct {
+	cfg        ServerConfig
+	log        *slog.Logger
+	dispatcher *dispatcher
+	asynq      *asynq.Server
+	calls      sync.WaitGroup
+}
+
+// Clients are the connections a server works with; all stay the caller's to close.
+type Clients struct {
+	// Commands is for everything but what follows.
+	Commands redis.UniversalClient
+	// Asynq is used by asynq alone and gets a hook. It must not repeat commands by itself (MaxRetries: -1): a dequeue
+	// whose reply nobody reads takes a task that nobody runs.
+	Asynq redis.UniversalClient
+	// Listen is used for blocking reads alone; stopping closes it.
+	Listen redis.UniversalClient
+}
+
+// NewServer returns a server; it takes nothing until [Server.Run].
+func NewServer(c Clients, cfg ServerConfig, log *slog.Logger) *Server {
+	queues := queueNames(cfg.Upstreams)
+	d := newDispatcher(c.Commands, c.Listen, queues, newSlots(c.Commands, cfg.Concurrency, cfg.GlobalLimit), log)
+	c.Asynq.AddHook(d)
+	weights := make(map[string]int, len(queues))
+	for _, lane := range job.Lanes() {
+		for _, u := range cfg.Upstreams {
+			weights[job.QueueName(u, lane)] = laneWeights[lane]
+		}
+	}
+	return &Server{
+		cfg: cfg, log: log, dispatcher: d,
+		asynq: asynq.NewServerFromRedisClient(c.Asynq, asynq.Config{
+			Concurrency: cfg.Concurrency + 1, // slots are the limit; one more lets the next dequeue wait for one
+			Queues:      weights, TaskCheckInterval: pollInterval, DelayedTaskCheckInterval: delayedInterval,
+			RetryDelayFunc: retryDelay, IsFailure: isFailure, ShutdownTimeout: cfg.ShutdownTimeout + abortGrace,
+			Logger: asynqLogger{log}, LogLevel: asynq.WarnLevel,
+		}),
+	}
+}
+
+// Run takes tasks until ctx ends, then lets running calls go on for the shutdown timeout, cuts off the rest, and returns
+// when every handler has.
+func (s *Server) Run(ctx context.Context, h Handler) error {
+	base := context.WithoutCancel(ctx)
+	calls, cut := context.WithCancelCause(base)
+	defer cut(nil)
+	if err := s.asynq.Start(asynq.HandlerFunc(func(lease context.Context, t *asynq.Task) error {
+		return s.process(lease, calls, t, h)
+	})); err != nil {
+		return fmt.Errorf("start asynq: %w", err)
+	}
+	renewing, stopRenewing := context.WithCancel(base)
+	var renewal sync.WaitGroup
+	renewal.Go(func() { s.dispatcher.slots.run(renewing) })
+
+	<-ctx.Done()
+	s.dispatcher.shut()
+	timer := time.AfterFunc(s.cfg.ShutdownTimeout, func() { cut(ErrStopping) })
+	s.asynq.Shutdown()
+	s.calls.Wait()
+	timer.Stop()
+	stopRenewing()
+	renewal.Wait()
+	return nil
+}
+
+// process runs the handler on the calls' context and waits for it, or for asynq to give the task up.
+func (s *Server) process(lease, calls context.Context, t *asynq.Task, h Handler) error {
+	id, _ := asynq.GetTaskID(lease)
+	name, _ := asynq.GetQueueName(lease)
+	slot := s.dispatcher.claim(id)
+	task, err := decodeTask(t.Payload(), name)
+	if err != nil {
+		slot.release(calls)
+		return fmt.Errorf("%w: %w", asynq.SkipRetry, err)
+	}
+	done := make(chan error, 1)
+	s.calls.Go(func() {
+		defer slot.release(calls)
+		done <- s.guard(calls, task, h)
+	})
+	select {
+	case err := <-done:
+		if errors.Is(err, ErrArchive) {
+			return fmt.Errorf("%w: %w", asynq.SkipRetry, err)
+		}
+		return err
+	case <-lease.Done():
+		return context.Cause(lease) //nolint:wrapcheck // asynq does not look at it: it has decided already
+	}
+}
+
+// guard turns a handler's panic into an error.
+func (s *Server) guard(ctx context.Context, t job.Task, h Handler) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("task handler panicked", slog.String("job_id", string(t.Job)), slog.Int("image", t.Image),
+				slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+			if s.cfg.OnPanic != nil {
+				s.cfg.OnPanic()
+			}
+			err = errors.New("handler panicked")
+		}
+	}()
+	return h(ctx, t)
+}
+
+// retryDelay is asynq's question when a task comes again. asynq keeps the time in whole seconds, rounded down: round up.
+func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
+	if errors.Is(err, asynq.ErrLeaseExpired) {
+		return leaseRetryDelay
+	}
+	retry, ok := errors.AsType[*RetryError](err)
+	if !ok {
+		return faultRetryDelay
+	}
+	if retry.After <= 0 {
+		return 0
+	}
+	now := time.Now()
+	at := now.Add(retry.After)
+	if whole := at.Truncate(time.Second); whole.Before(at) {
+		at = whole.Add(time.Second)
+	}
+	return at.Sub(now)
+}
+
+// isFailure keeps planned returns out of asynq's count of failures, which would archive the task in the end.
+func isFailure(err error) bool {
+	if errors.Is(err, asynq.ErrLeaseExpired) {
+		return false
+	}
+	_, planned := errors.AsType[*RetryError](err)
+	return !planned
+}
+
+// asynqLogger hands asynq's messages to slog.
+type asynqLogger struct{ log *slog.Logger }
+
+func (l asynqLogger) write(level slog.Level, args []any) {
+	l.log.Log(context.Background(), level, "asynq", slog.String("text", fmt.Sprint(args...)))
+}
+
+// Debug logs for asynq.
+func (l asynqLogger) Debug(args ...any) { l.write(slog.LevelDebug, args) }
+
+// Info logs for asynq.
+func (l asynqLogger) Info(args ...any) { l.write(slog.LevelInfo, args) }
+
+// Warn logs for asynq. asynq warns of each task that is archived, which the worker has logged with its reason: debug.
+func (l asynqLogger) Warn(args ...any) { l.write(slog.LevelDebug, args) }
+
+// Error logs for asynq.
+func (l asynqLogger) Error(args ...any) { l.write(slog.LevelError, args) }
+
+// Fatal logs for asynq, which does not call it.
+func (l asynqLogger) Fatal(args ...any) { l.write(slog.LevelError, args) }
