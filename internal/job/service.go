@@ -17,6 +17,11 @@ type Queue interface {
 	Position(ctx context.Context, t Task) (int, error)
 }
 
+// Metrics is told of jobs.
+type Metrics interface {
+	JobSubmitted(lane string)
+}
+
 const (
 	// enqueueTimeout bounds queueing; a job whose tasks are not queued by then waits for the sweeper.
 	enqueueTimeout = 1500 * time.Millisecond
@@ -29,12 +34,13 @@ type Service struct {
 	store   *Store
 	watcher *Watcher
 	queue   Queue
+	metrics Metrics
 	log     *slog.Logger
 }
 
 // NewService joins a store, a running watcher and a queue.
-func NewService(store *Store, watcher *Watcher, queue Queue, log *slog.Logger) *Service {
-	return &Service{store: store, watcher: watcher, queue: queue, log: log}
+func NewService(store *Store, watcher *Watcher, queue Queue, metrics Metrics, log *slog.Logger) *Service {
+	return &Service{store: store, watcher: watcher, queue: queue, metrics: metrics, log: log}
 }
 
 // Submit records the job and queues its pictures. Once the record is written the job is accepted, and will reach a
@@ -47,6 +53,7 @@ func (s *Service) Submit(ctx context.Context, n New) (Job, error) {
 	if err != nil {
 		return Job{}, unavailable(err)
 	}
+	s.metrics.JobSubmitted(string(n.Lane))
 	tasks := n.tasks(id)
 	ctx, cancel := context.WithTimeout(ctx, enqueueTimeout)
 	defer cancel()

@@ -26,6 +26,10 @@ func (q *stubQueue) Enqueue(_ context.Context, tasks ...job.Task) error {
 
 func (q *stubQueue) Position(context.Context, job.Task) (int, error) { return 3, nil }
 
+type noMetrics struct{}
+
+func (noMetrics) JobSubmitted(string) {}
+
 // system is a service with a running watcher.
 type system struct {
 	store   *job.Store
@@ -39,7 +43,7 @@ func newSystem(t *testing.T, url string) system {
 	client := connect(t, url)
 	s := system{store: job.NewStore(client, time.Hour), queue: &stubQueue{tasks: make(chan job.Task, 100)}}
 	s.watcher = job.NewWatcher(client, s.store, slog.New(slog.DiscardHandler))
-	s.service = job.NewService(s.store, s.watcher, s.queue, slog.New(slog.DiscardHandler))
+	s.service = job.NewService(s.store, s.watcher, s.queue, noMetrics{}, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.watcher.Run(ctx) }()

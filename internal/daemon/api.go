@@ -1,0 +1,108 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/zimage-gateway/zimage-gateway/internal/admin"
+	"github.com/zimage-gateway/zimage-gateway/internal/config"
+	"github.com/zimage-gateway/zimage-gateway/internal/httpapi"
+	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
+	"github.com/zimage-gateway/zimage-gateway/internal/job"
+	"github.com/zimage-gateway/zimage-gateway/internal/queue"
+	"github.com/zimage-gateway/zimage-gateway/internal/redisconn"
+	"github.com/zimage-gateway/zimage-gateway/internal/telemetry"
+)
+
+// adminDrain is how long a scrape or a profile may take to end.
+const adminDrain = time.Second
+
+// Build is what every process is given beside its settings.
+type Build struct {
+	Version string
+	Log     *slog.Logger
+}
+
+// API runs the API process until ctx ends, then drains it. It returns nil on a clean stop.
+func API(ctx context.Context, c config.API, b Build) error {
+	return runAPI(ctx, c, b, func(net.Addr) {})
+}
+
+// runAPI tells ready the public address once it is open.
+func runAPI(ctx context.Context, c config.API, b Build, ready func(net.Addr)) error {
+	client, err := redisconn.New(c.RedisURL.Value())
+	if err != nil {
+		return fmt.Errorf("REDIS_URL: %w", err)
+	}
+	defer client.Close() //nolint:errcheck // nothing is left to be written
+	catalog, err := newCatalog(c.ModelAliases)
+	if err != nil {
+		return err
+	}
+	metrics := telemetry.NewMetrics(b.Version)
+	store := job.NewStore(client, c.JobRetention)
+	watcher := job.NewWatcher(client, store, b.Log)
+	metrics.RegisterWaiters(watcher.Waiting)
+	handler, err := httpapi.New(httpapi.Config{
+		Jobs: job.NewService(store, watcher, queue.NewClient(client), metrics, b.Log), Catalog: catalog, Keys: values(c.Keys),
+		Logger: b.Log, Metrics: metrics, MaxBodyBytes: c.MaxBodyBytes, SyncTimeout: c.SyncTimeout,
+		StreamKeepalive: c.StreamKeepalive, CORSOrigins: c.CORSAllowedOrigins, TrustProxyHeaders: c.TrustProxyHeaders,
+		PublicURL: c.PublicURL, Version: b.Version,
+	})
+	if err != nil {
+		return fmt.Errorf("build the HTTP API: %w", err)
+	}
+	public, err := listen(ctx, "LISTEN_ADDR", c.ListenAddr)
+	if err != nil {
+		return err
+	}
+	private, err := listen(ctx, "ADMIN_ADDR", c.AdminAddr)
+	if err != nil {
+		_ = public.Close() //nolint:errcheck // it was never used
+		return err
+	}
+	health := &health{client: client}
+	g := newGroup()
+	g.start(ctx, watcher.Run)
+	g.start(ctx, func(ctx context.Context) error {
+		return serve(ctx, private, adminHandler(b, metrics, health, admin.Queues(func() redis.UniversalClient { return client })), adminDrain, b.Log)
+	})
+	g.start(ctx, func(ctx context.Context) error {
+		stop := context.AfterFunc(ctx, health.drain)
+		defer stop()
+		return serve(ctx, public, handler, c.ShutdownTimeout, b.Log)
+	})
+	b.Log.Info("api is listening", slog.String("address", public.Addr().String()),
+		slog.String("admin_address", private.Addr().String()), slog.String("version", b.Version))
+	health.warnOfEviction(ctx, b.Log)
+	ready(public.Addr())
+	return g.wait(ctx)
+}
+
+func newCatalog(aliases []string) (*imagegen.Catalog, error) {
+	m := imagegen.DefaultModel()
+	m.Aliases = aliases
+	catalog, err := imagegen.NewCatalog([]imagegen.Model{m})
+	if err != nil {
+		return nil, fmt.Errorf("MODEL_ALIASES: %w", err)
+	}
+	return catalog, nil
+}
+
+func values(secrets []config.Secret) []string {
+	all := make([]string, len(secrets))
+	for i, s := range secrets {
+		all[i] = s.Value()
+	}
+	return all
+}
+
+func adminHandler(b Build, m *telemetry.Metrics, h *health, queues http.Handler) http.Handler {
+	return admin.New(admin.Config{Metrics: m.Handler(), Ready: h.check, Queues: queues, Version: b.Version})
+}

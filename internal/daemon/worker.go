@@ -1,0 +1,104 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/zimage-gateway/zimage-gateway/internal/config"
+	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
+	"github.com/zimage-gateway/zimage-gateway/internal/job"
+	"github.com/zimage-gateway/zimage-gateway/internal/queue"
+	"github.com/zimage-gateway/zimage-gateway/internal/redisconn"
+	"github.com/zimage-gateway/zimage-gateway/internal/telemetry"
+	"github.com/zimage-gateway/zimage-gateway/internal/upstream/exacg"
+	"github.com/zimage-gateway/zimage-gateway/internal/worker"
+)
+
+// Worker runs the worker process until ctx ends, then lets its calls end or hands them back. It returns nil on a clean
+// stop. Without an AdminAddr it has no admin listener.
+func Worker(ctx context.Context, c config.Worker, b Build) error {
+	clients, closeAll, err := workerClients(c.RedisURL.Value())
+	if err != nil {
+		return fmt.Errorf("REDIS_URL: %w", err)
+	}
+	defer closeAll()
+	name := imagegen.DefaultModel().Upstream
+	upstream, err := exacg.New(exacg.Config{
+		Name: name, URL: c.UpstreamURL, APIKey: c.UpstreamKey.Value(), Timeout: c.UpstreamTimeout,
+	})
+	if err != nil {
+		return fmt.Errorf("SD_API_URL: %w", err)
+	}
+	defer upstream.CloseIdleConnections()
+	metrics := telemetry.NewMetrics(b.Version)
+	metrics.InitUpstream(name)
+	store := job.NewStore(clients.Commands, c.JobRetention)
+	processor := worker.NewProcessor(store, map[string]worker.Generator{name: upstream}, worker.Config{
+		MaxAttempts: c.MaxAttempts, RetryBaseDelay: c.RetryBaseDelay, RepeatAmbiguous: c.RetryAmbiguous,
+	}, metrics, b.Log)
+	server := queue.NewServer(clients, queue.ServerConfig{
+		Upstreams: []string{name}, Concurrency: c.Concurrency, GlobalLimit: c.UpstreamMaxConcurrency,
+		ShutdownTimeout: c.ShutdownTimeout, OnPanic: func() { metrics.Panicked("task") },
+	}, b.Log)
+	sweeper := job.NewSweeper(store, queue.NewClient(clients.Commands), b.Log)
+	health := &health{client: clients.Commands}
+
+	g := newGroup()
+	started := []slog.Attr{
+		slog.Int("concurrency", c.Concurrency), slog.Int("upstream_max_concurrency", c.UpstreamMaxConcurrency),
+		slog.String("version", b.Version),
+	}
+	if c.AdminAddr != "" {
+		private, err := listen(ctx, "ADMIN_ADDR", c.AdminAddr)
+		if err != nil {
+			return err
+		}
+		started = append(started, slog.String("admin_address", private.Addr().String()))
+		g.start(ctx, func(ctx context.Context) error {
+			return serve(ctx, private, adminHandler(b, metrics, health, nil), adminDrain, b.Log)
+		})
+	}
+	g.start(ctx, func(ctx context.Context) error {
+		processor.KeepMarks(ctx)
+		return nil
+	})
+	g.start(ctx, func(ctx context.Context) error {
+		stop := context.AfterFunc(ctx, health.drain)
+		defer stop()
+		return server.Run(ctx, processor.Process)
+	})
+	g.start(ctx, sweeper.Run)
+	b.Log.LogAttrs(ctx, slog.LevelInfo, "worker is running", started...)
+	health.warnOfEviction(ctx, b.Log)
+	return g.wait(ctx)
+}
+
+// workerClients opens the three connections of a worker's queue server.
+func workerClients(url string) (queue.Clients, func(), error) {
+	once := func(o *redis.UniversalOptions) { o.MaxRetries = -1 }
+	var clients queue.Clients
+	var open []redis.UniversalClient
+	for _, c := range []struct {
+		into *redis.UniversalClient
+		tune []func(*redis.UniversalOptions)
+	}{
+		{&clients.Commands, nil},
+		{&clients.Asynq, []func(*redis.UniversalOptions){once}},
+		{&clients.Listen, []func(*redis.UniversalOptions){once}},
+	} {
+		client, err := redisconn.New(url, c.tune...)
+		if err != nil {
+			return queue.Clients{}, nil, err //nolint:wrapcheck // named by the caller
+		}
+		*c.into = client
+		open = append(open, client)
+	}
+	return clients, func() {
+		for _, c := range open {
+			_ = c.Close() //nolint:errcheck // nothing is left to be written
+		}
+	}, nil
+}

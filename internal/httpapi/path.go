@@ -1,0 +1,36 @@
+package httpapi
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// withCanonicalPath returns the request with the one form of its path that is routed. Clients build paths from base URLs
+// with and without /v1, double it, and leave slashes at either end; none of them follows a redirect of a POST.
+func withCanonicalPath(r *http.Request) *http.Request {
+	u := *r.URL
+	// The escaped form is the one to route on: the slash in /v1/models/a%2Fb belongs to the id.
+	u.RawPath = canonicalPath(r.URL.EscapedPath())
+	u.Path = u.RawPath
+	if plain, err := url.PathUnescape(u.RawPath); err == nil {
+		u.Path = plain
+	}
+	out := *r
+	out.URL = &u
+	return &out
+}
+
+// canonicalPath maps /v1/X, /X and /v1/v1/X to /v1/X, and leaves the pages that are not part of the API where they are.
+func canonicalPath(escaped string) string {
+	segments := strings.FieldsFunc(escaped, func(r rune) bool { return r == '/' })
+	if len(segments) == 0 || len(segments) == 1 && segments[0] == "healthz" {
+		return "/" + strings.Join(segments, "/")
+	}
+	for range 2 {
+		if len(segments) > 0 && segments[0] == "v1" {
+			segments = segments[1:]
+		}
+	}
+	return "/" + strings.Join(append([]string{"v1"}, segments...), "/")
+}

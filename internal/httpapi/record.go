@@ -1,0 +1,141 @@
+package httpapi
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
+)
+
+// statusClientGone is what log and metrics say of a request whose client did not wait for the reply.
+const statusClientGone = 499
+
+// record sees to it that the request has its line in the log and is counted.
+func (s *Server) record(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer s.report(r) // deferred for the sake of http.ErrAbortHandler
+		next.ServeHTTP(w, r)
+	})
+}
+
+// report never writes paths, prompts or keys: a path may hold what a client pasted into its base URL.
+func (s *Server) report(r *http.Request) {
+	x := exchangeOf(r)
+	took := time.Since(x.start)
+	route, method, status := x.summary(r)
+	if s.metrics != nil {
+		s.metrics.RequestDone(route, method, status, took)
+	}
+	attrs := []slog.Attr{
+		slog.String("request_id", x.requestID), slog.String("method", method), slog.String("route", route),
+		slog.Int("status", status), slog.Int64("duration_ms", took.Milliseconds()),
+		slog.String("client", s.clientAddress(r)),
+	}
+	s.log.LogAttrs(r.Context(), level(route, status), "request", append(attrs, x.details()...)...)
+}
+
+func (x *exchange) summary(r *http.Request) (route, method string, status int) {
+	route = x.route
+	if route == "" {
+		route = chi.RouteContext(r.Context()).RoutePattern()
+	}
+	if route == "" {
+		route = "unmatched"
+	}
+	method = "other"
+	if slices.Contains([]string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}, r.Method) {
+		method = r.Method
+	}
+	switch {
+	case x.status != 0:
+		status = x.status
+	case x.w.Status() != 0:
+		status = x.w.Status()
+	default:
+		status = http.StatusOK // what net/http sends for a handler that wrote nothing
+	}
+	return route, method, status
+}
+
+// details returns what only some requests have.
+func (x *exchange) details() []slog.Attr {
+	var attrs []slog.Attr
+	if x.owner != "" {
+		attrs = append(attrs, slog.String("owner", x.owner[:8]))
+	}
+	if x.jobID != "" {
+		attrs = append(attrs, slog.String("job_id", string(x.jobID)))
+	}
+	if x.err != nil {
+		attrs = append(attrs, slog.String("kind", string(x.err.Kind)))
+		if x.err.Err != nil {
+			attrs = append(attrs, slog.String("error", x.err.Err.Error()))
+		}
+	}
+	return attrs
+}
+
+func level(route string, status int) slog.Level {
+	switch {
+	case status == http.StatusInternalServerError:
+		return slog.LevelError
+	case status > http.StatusInternalServerError:
+		return slog.LevelWarn
+	case route == "/healthz":
+		return slog.LevelDebug // a line every few seconds otherwise
+	default:
+		return slog.LevelInfo
+	}
+}
+
+// clientAddress returns the address of the peer, or what the proxy in front says it is.
+func (s *Server) clientAddress(r *http.Request) string {
+	if s.trust {
+		first, _, _ := strings.Cut(r.Header.Get("X-Forwarded-For"), ",")
+		if addr, err := netip.ParseAddr(strings.TrimSpace(first)); err == nil {
+			return addr.String()
+		}
+	}
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}
+
+// recoverPanic answers a panic with a 500.
+func (s *Server) recoverPanic(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer s.catch(w, r)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// catch is deferred. If a reply has begun it breaks the connection: half of one must not look whole.
+func (s *Server) catch(w http.ResponseWriter, r *http.Request) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	if v == http.ErrAbortHandler { //nolint:errorlint // net/http compares by identity too
+		panic(v)
+	}
+	x := exchangeOf(r)
+	s.log.LogAttrs(r.Context(), slog.LevelError, "panic", slog.String("request_id", x.requestID),
+		slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
+	x.err = &imagegen.Error{Kind: imagegen.KindInternal, Err: fmt.Errorf("panic: %v", v)}
+	if x.w.Status() != 0 {
+		x.status = http.StatusInternalServerError
+		panic(http.ErrAbortHandler)
+	}
+	s.fail(w, r, x.err)
+}

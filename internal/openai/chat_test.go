@@ -1,0 +1,77 @@
+package openai_test
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+
+	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
+	"github.com/zimage-gateway/zimage-gateway/internal/job"
+	"github.com/zimage-gateway/zimage-gateway/internal/openai"
+)
+
+func TestChatCompletion(t *testing.T) {
+	t.Parallel()
+	goldenJSON(t, "chat.json", openai.NewChatCompletion(drawn(queued(1), 0)))
+	goldenJSON(t, "chat_partial.json", openai.NewChatCompletion(drawn(drawn(refused(queued(3), 1), 0), 2)))
+}
+
+func TestImagesReply(t *testing.T) {
+	t.Parallel()
+	goldenJSON(t, "images.json", openai.NewImagesReply(drawn(drawn(queued(2), 0), 1)))
+}
+
+func TestModels(t *testing.T) {
+	t.Parallel()
+	m := imagegen.Model{ID: "Z-Image", OwnedBy: "sd-exacg-gateway", Created: 1730800000, Aliases: []string{"dall-e-3"}}
+	goldenJSON(t, "models.json", openai.NewModelList([]imagegen.Entry{{ID: "Z-Image", Model: m}, {ID: "dall-e-3", Model: m}}))
+	goldenJSON(t, "models_none.json", openai.NewModelList(nil))
+}
+
+func TestChatStream(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		golden string
+		end    func(*openai.ChatStream) error
+	}{
+		"one picture": {"stream.txt", func(s *openai.ChatStream) error {
+			return s.Finish(drawn(queued(1), 0), false)
+		}},
+		"two pictures and the usage": {"stream_two.txt", func(s *openai.ChatStream) error {
+			return s.Finish(drawn(drawn(queued(2), 0), 1), true)
+		}},
+		"a failure": {"stream_failure.txt", func(s *openai.ChatStream) error {
+			return s.Fail(&imagegen.Error{Kind: imagegen.KindUpstreamError, Message: "all attempts failed"}, "req_1")
+		}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var out bytes.Buffer
+			s := openai.NewChatStream(&out, queued(1))
+			err := errors.Join(s.Start(), s.Waiting(3), s.Waiting(0), s.Beat(), c.end(s))
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, c.golden, out.Bytes())
+		})
+	}
+}
+
+var errBroken = errors.New("broken pipe")
+
+type brokenWriter struct{}
+
+func (brokenWriter) Write([]byte) (int, error) { return 0, errBroken }
+
+func TestChatStreamTellsOfABrokenWriter(t *testing.T) {
+	t.Parallel()
+	s := openai.NewChatStream(brokenWriter{}, job.Job{})
+	for name, err := range map[string]error{
+		"start": s.Start(), "waiting": s.Waiting(1), "beat": s.Beat(), "finish": s.Finish(job.Job{}, true),
+	} {
+		if !errors.Is(err, errBroken) {
+			t.Errorf("%s: got %v, want %v", name, err, errBroken)
+		}
+	}
+}

@@ -1,0 +1,159 @@
+package openai
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
+	"github.com/zimage-gateway/zimage-gateway/internal/job"
+)
+
+// Job is a job as its owner sees it. Times are unix seconds.
+type Job struct {
+	ID            job.ID            `json:"id"`
+	Object        string            `json:"object"`
+	Status        job.Status        `json:"status"`
+	Model         string            `json:"model"`
+	CreatedAt     int64             `json:"created_at"`
+	StartedAt     *int64            `json:"started_at"`
+	CompletedAt   *int64            `json:"completed_at"`
+	ExpiresAt     *int64            `json:"expires_at"`
+	QueuePosition *int              `json:"queue_position"` // null: not waiting, or not known
+	ETASeconds    *int              `json:"eta_seconds"`    // null: not known
+	Attempts      int               `json:"attempts"`       // calls to the upstream, all pictures together
+	Request       JobRequest        `json:"request"`
+	Result        *JobResult        `json:"result"` // null until the job is terminal, and without any picture
+	Error         *ErrorObject      `json:"error"`
+	Metadata      map[string]string `json:"metadata"`
+	Calls         []JobCall         `json:"calls"`
+}
+
+// JobRequest is what a job draws.
+type JobRequest struct {
+	Prompt         string  `json:"prompt"` // cleaned
+	N              int     `json:"n"`
+	Width          int     `json:"width"`
+	Height         int     `json:"height"`
+	Steps          int     `json:"steps"`
+	CFG            float64 `json:"cfg"`
+	Seed           uint32  `json:"seed"` // the first picture's
+	NegativePrompt *string `json:"negative_prompt"`
+	Quality        string  `json:"quality"`
+}
+
+// JobResult is what a job drew.
+type JobResult struct {
+	Created int64      `json:"created"`
+	Data    []JobImage `json:"data"`
+}
+
+// JobImage is one picture of a job.
+type JobImage struct {
+	URL    string `json:"url"`
+	Seed   uint32 `json:"seed"`
+	Width  int    `json:"width"`
+	Height int    `json:"height"`
+}
+
+// JobCall is one call to an upstream, and what is known of its price.
+type JobCall struct {
+	Image      int             `json:"image"`
+	Attempt    int             `json:"attempt"` // from 1
+	Upstream   string          `json:"upstream"`
+	StartedAt  int64           `json:"started_at"`
+	DurationMS int64           `json:"duration_ms"`
+	Outcome    job.CallOutcome `json:"outcome"`
+	Billed     imagegen.Billed `json:"billed"`
+}
+
+// NewJob encodes a job; position is its estimated place in the queue, 0 if it does not wait or nobody knows.
+func NewJob(j job.Job, position int) Job {
+	out := Job{
+		ID: j.ID, Object: "job", Status: j.Status, Model: j.Spec.Model,
+		CreatedAt: j.CreatedAt.Unix(),
+		StartedAt: seconds(j.StartedAt), CompletedAt: seconds(j.CompletedAt), ExpiresAt: seconds(j.ExpiresAt),
+		Attempts: len(j.Calls),
+		Request:  newJobRequest(j.Spec),
+		Metadata: map[string]string{},
+		Calls:    make([]JobCall, 0, len(j.Calls)),
+	}
+	for _, c := range j.Calls {
+		out.Calls = append(out.Calls, JobCall{
+			Image: c.Image, Attempt: c.Attempt, Upstream: c.Upstream,
+			StartedAt: c.StartedAt.Unix(), DurationMS: c.Duration.Milliseconds(), Outcome: c.Outcome, Billed: c.Billed,
+		})
+	}
+	if !j.Status.Terminal() {
+		if position > 0 {
+			out.QueuePosition = &position
+		}
+		return out
+	}
+	if have := pictures(j); len(have) > 0 {
+		out.Result = &JobResult{Created: j.CreatedAt.Unix()}
+		for _, p := range have {
+			out.Result.Data = append(out.Result.Data, JobImage{URL: p.URL, Seed: p.Seed, Width: p.Width, Height: p.Height})
+		}
+	}
+	if e := shortfall(j); e != nil {
+		o := newErrorObject(e)
+		out.Error = &o
+	}
+	return out
+}
+
+func newJobRequest(s imagegen.Spec) JobRequest {
+	r := JobRequest{
+		Prompt: s.Prompt, N: s.N(), Width: s.Width, Height: s.Height, Steps: s.Steps, CFG: s.CFG,
+		NegativePrompt: s.NegativePrompt, Quality: s.Quality,
+	}
+	if len(s.Seeds) > 0 {
+		r.Seed = s.Seeds[0]
+	}
+	if r.Quality == "" {
+		r.Quality = "auto"
+	}
+	return r
+}
+
+// JobError returns what a caller who waited for a finished job is told in place of pictures; nil if there is one.
+func JobError(j job.Job) *imagegen.Error {
+	if len(pictures(j)) > 0 {
+		return nil
+	}
+	if e := shortfall(j); e != nil {
+		return e
+	}
+	if j.Status == job.StatusCancelled {
+		return &imagegen.Error{Kind: imagegen.KindUpstreamError, Message: "The job was cancelled before a picture was drawn."}
+	}
+	return &imagegen.Error{Kind: imagegen.KindInternal, Err: fmt.Errorf("job %s is %s without picture or error", j.ID, j.Status)}
+}
+
+// shortfall returns the first failure among a job's pictures, or nil. Beside pictures it says how many are missing.
+func shortfall(j job.Job) *imagegen.Error {
+	var first *imagegen.Error
+	failed := 0
+	for _, p := range j.Pictures {
+		if p.Error == nil {
+			continue
+		}
+		if first == nil {
+			first = p.Error
+		}
+		failed++
+	}
+	if first == nil || len(pictures(j)) == 0 {
+		return first
+	}
+	partial := *first
+	partial.Message = fmt.Sprintf("%d of %d pictures could not be drawn: %s", failed, len(j.Pictures), first.Message)
+	return &partial
+}
+
+func seconds(t time.Time) *int64 {
+	if t.IsZero() {
+		return nil
+	}
+	return new(t.Unix())
+}

@@ -1,0 +1,4 @@
+package redistest
+
+// TakeDatabase lets tests take databases of a server of their own.
+var TakeDatabase = takeDatabase
