@@ -64,7 +64,7 @@ func runAPI(ctx context.Context, c config.API, b Build, ready func(net.Addr)) er
 	}
 	private, err := listen(ctx, "ADMIN_ADDR", c.AdminAddr)
 	if err != nil {
-		_ = public.Close() //nolint:errcheck // it was never used
+		_ = public.Close()
 		return err
 	}
 	health := &health{client: client}
@@ -78,7 +78,7 @@ func runAPI(ctx context.Context, c config.API, b Build, ready func(net.Addr)) er
 		defer stop()
 		return serve(ctx, public, handler, c.ShutdownTimeout, b.Log)
 	})
-	b.Log.Info("api is listening", slog.String("address", public.Addr().String()),
+	b.Log.InfoContext(ctx, "api is listening", slog.String("address", public.Addr().String()),
 		slog.String("admin_address", private.Addr().String()), slog.String("version", b.Version))
 	health.warnOfEviction(ctx, b.Log)
 	ready(public.Addr())

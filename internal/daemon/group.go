@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"slices"
 )
 
 // group runs the parts of a process. A later part may use the earlier ones: they are stopped in reverse order, each only
@@ -42,8 +43,7 @@ func (g *group) wait(ctx context.Context) error {
 	case <-g.ended:
 	}
 	var errs []error
-	for i := len(g.parts) - 1; i >= 0; i-- {
-		p := g.parts[i]
+	for _, p := range slices.Backward(g.parts) {
 		p.stop()
 		<-p.done
 		errs = append(errs, p.err)

@@ -27,7 +27,7 @@ func (h *health) drain() { h.draining.Store(true) }
 // warnOfEviction names, at start, a Redis that may throw the queue away. Where Redis is away it says nothing: /readyz does.
 func (h *health) warnOfEviction(ctx context.Context, log *slog.Logger) {
 	if policy := h.evicts(ctx); policy != "" {
-		log.Warn("redis may evict keys: accepted jobs can be lost", slog.String("maxmemory_policy", policy),
+		log.WarnContext(ctx, "redis may evict keys: accepted jobs can be lost", slog.String("maxmemory_policy", policy),
 			slog.String("want", "noeviction"))
 	}
 }

@@ -56,11 +56,11 @@ func serve(ctx context.Context, l net.Listener, h http.Handler, drain time.Durat
 	draining, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
 	if err := s.Shutdown(draining); err != nil {
-		log.Warn("requests outlasted the drain", slog.Any("error", err))
+		log.WarnContext(ctx, "requests outlasted the drain", slog.Any("error", err))
 		cut(errShuttingDown)
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 		defer cancel()
-		_ = s.Shutdown(ending) //nolint:errcheck // Close follows
+		_ = s.Shutdown(ending)
 	}
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve %s: %w", l.Addr(), err)

@@ -79,7 +79,7 @@ func (p *Program) Run(ctx context.Context, args []string, work func(context.Cont
 		p.complain(err)
 		return exitUsage
 	case *version:
-		_, _ = fmt.Fprintln(p.Stdout, p.Name, p.Version) //nolint:errcheck // there is nobody else to tell
+		_, _ = fmt.Fprintln(p.Stdout, p.Name, p.Version)
 		return exitOK
 	case *check:
 		err = p.askReadiness(ctx)

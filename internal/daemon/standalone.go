@@ -47,7 +47,7 @@ func Standalone(ctx context.Context, api config.API, worker config.Worker, b Bui
 	}
 	worker.AdminAddr = "" // one process, one admin listener
 	g.start(ctx, func(ctx context.Context) error { return Worker(ctx, worker, b) })
-	b.Log.Warn("standalone: the queue is in memory, and lost when this process stops")
+	b.Log.WarnContext(ctx, "standalone: the queue is in memory, and lost when this process stops")
 	g.start(ctx, func(ctx context.Context) error {
 		return runAPI(ctx, api, b, func(addr net.Addr) { banner(out, api, addr, simulated) })
 	})

@@ -91,14 +91,14 @@ func workerClients(url string) (queue.Clients, func(), error) {
 	} {
 		client, err := redisconn.New(url, c.tune...)
 		if err != nil {
-			return queue.Clients{}, nil, err //nolint:wrapcheck // named by the caller
+			return queue.Clients{}, nil, err
 		}
 		*c.into = client
 		open = append(open, client)
 	}
 	return clients, func() {
 		for _, c := range open {
-			_ = c.Close() //nolint:errcheck // nothing is left to be written
+			_ = c.Close()
 		}
 	}, nil
 }

@@ -1,6 +1,8 @@
 package e2e_test
 
 import (
+	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,7 +17,14 @@ import (
 // binaries is the directory of the built programs.
 var binaries string
 
+// parallel tests at once: they wait more than they work.
+const parallel = "8"
+
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", parallel); err != nil {
+		panic(err)
+	}
 	dir, err := os.MkdirTemp("", "zimage-e2e-")
 	if err == nil {
 		err = build(dir)
@@ -32,7 +41,7 @@ func TestMain(m *testing.M) {
 }
 
 func build(dir string) error {
-	cmd := exec.Command("go", "build", "-o", dir, "./cmd/api", "./cmd/worker")
+	cmd := exec.CommandContext(context.Background(), "go", "build", "-o", dir, "./cmd/api", "./cmd/worker") //nolint:gosec // a directory of our own
 	cmd.Dir = filepath.Join("..", "..")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, out)

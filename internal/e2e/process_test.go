@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -34,7 +35,7 @@ type process struct {
 func launch(t testing.TB, name string, env []string, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, name: name, exit: make(chan int, 1), grown: make(chan struct{})}
-	p.cmd = exec.Command(filepath.Join(binaries, name), args...) //nolint:gosec // our own binary
+	p.cmd = exec.CommandContext(context.Background(), filepath.Join(binaries, name), args...) //nolint:gosec // our own binary
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, env...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, in := io.Pipe()
@@ -44,8 +45,8 @@ func launch(t testing.TB, name string, env []string, args ...string) *process {
 	}
 	go p.read(out)
 	go func() {
-		_ = p.cmd.Wait() //nolint:errcheck // the exit code tells
-		_ = in.Close()   //nolint:errcheck // a pipe in memory
+		_ = p.cmd.Wait()
+		_ = in.Close()
 		p.exit <- p.cmd.ProcessState.ExitCode()
 		close(p.exit)
 	}()
@@ -117,7 +118,7 @@ func (p *process) signal(s syscall.Signal) {
 
 // kill ends the process as a power cut would, and waits until it is gone.
 func (p *process) kill() {
-	_ = p.cmd.Process.Kill() //nolint:errcheck // it may have ended
+	_ = p.cmd.Process.Kill()
 	<-p.exit
 }
 

@@ -58,7 +58,7 @@ func (s *Service) Submit(ctx context.Context, n New) (Job, error) {
 	ctx, cancel := context.WithTimeout(ctx, enqueueTimeout)
 	defer cancel()
 	if err := s.queue.Enqueue(ctx, tasks...); err != nil {
-		s.log.Warn("queue a job's tasks; the sweeper will", slog.String("job_id", string(id)), slog.Any("error", err))
+		s.log.WarnContext(ctx, "queue a job's tasks; the sweeper will", slog.String("job_id", string(id)), slog.Any("error", err))
 	}
 	j := Job{ID: id, Status: StatusQueued, Owner: n.Owner, Lane: n.Lane, Spec: n.Spec, CreatedAt: at, Version: 1}
 	for _, t := range tasks {
@@ -100,7 +100,7 @@ func (s *Service) Wait(ctx context.Context, owner string, id ID) (Job, error) {
 		}
 		select {
 		case <-ctx.Done():
-			return Job{}, context.Cause(ctx) //nolint:wrapcheck // the cause is the caller's own
+			return Job{}, context.Cause(ctx)
 		case <-watch.C:
 		case <-again:
 		}

@@ -203,7 +203,7 @@ func (s *Store) Finish(ctx context.Context, t Task, callID string, f Finish) (St
 	status := Status(reply[0])
 	if status.Terminal() {
 		// Best effort: the sweeper removes what stays behind.
-		_ = s.client.ZRem(ctx, openKey, string(t.Job)).Err() //nolint:errcheck // as above
+		_ = s.client.ZRem(ctx, openKey, string(t.Job)).Err()
 	}
 	return status, nil
 }

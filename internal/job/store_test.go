@@ -188,6 +188,7 @@ func TestStartVerdicts(t *testing.T) {
 	redistest.Both(t, func(t *testing.T, url string) {
 		for name, c := range cases {
 			t.Run(name, func(t *testing.T) {
+				t.Parallel()
 				r := newRecord(t, url, 1, 2)
 				c.before(r)
 				if got := r.start(0, c.callID, c.with).Verdict; got != c.want {
@@ -199,6 +200,7 @@ func TestStartVerdicts(t *testing.T) {
 			})
 		}
 		t.Run("an older generation is gone", func(t *testing.T) {
+			t.Parallel()
 			r := newRecord(t, url, 1)
 			s, err := r.store.Start(t.Context(), r.task(0, 1), "a", "exacg", options)
 			if err != nil || s.Verdict != job.StartGone {
@@ -206,6 +208,7 @@ func TestStartVerdicts(t *testing.T) {
 			}
 		})
 		t.Run("an unknown job is gone", func(t *testing.T) {
+			t.Parallel()
 			r := newRecord(t, url, 1)
 			s, err := r.store.Start(t.Context(), job.Task{Job: job.NewID()}, "a", "exacg", options)
 			if err != nil || s.Verdict != job.StartGone {
@@ -221,6 +224,7 @@ func TestFinishHasOneWinner(t *testing.T) {
 	dead.MarkTTL = -time.Second
 	redistest.Both(t, func(t *testing.T, url string) {
 		t.Run("the second result of a picture is late, and stays in the ledger", func(t *testing.T) {
+			t.Parallel()
 			r := newRecord(t, url, 1)
 			r.start(0, "a", dead)
 			r.start(0, "b", options)
@@ -240,6 +244,7 @@ func TestFinishHasOneWinner(t *testing.T) {
 			}
 		})
 		t.Run("a paid picture is taken from a worker that lost its mark", func(t *testing.T) {
+			t.Parallel()
 			r := newRecord(t, url, 1)
 			r.start(0, "a", dead)
 			r.start(0, "b", options)
@@ -248,6 +253,7 @@ func TestFinishHasOneWinner(t *testing.T) {
 			}
 		})
 		t.Run("a failure is not taken from a worker that lost its mark", func(t *testing.T) {
+			t.Parallel()
 			r := newRecord(t, url, 1)
 			r.start(0, "a", dead)
 			r.start(0, "b", options)
@@ -259,6 +265,7 @@ func TestFinishHasOneWinner(t *testing.T) {
 			}
 		})
 		t.Run("finishing twice is finishing once", func(t *testing.T) {
+			t.Parallel()
 			r := newRecord(t, url, 1, 2)
 			r.start(0, "a", options)
 			r.finish(0, "a", done(1))
@@ -283,6 +290,7 @@ func TestJobOfSeveralPictures(t *testing.T) {
 	redistest.Both(t, func(t *testing.T, url string) {
 		for name, c := range cases {
 			t.Run(name, func(t *testing.T) {
+				t.Parallel()
 				r := newRecord(t, url, 1, 2)
 				r.start(0, "a", options)
 				r.start(1, "b", options)

@@ -52,7 +52,7 @@ func (s *Sweeper) Run(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		if err := s.Sweep(ctx, sweepAge); err != nil && ctx.Err() == nil {
-			s.log.Warn("sweep unfinished jobs", slog.Any("error", err))
+			s.log.WarnContext(ctx, "sweep unfinished jobs", slog.Any("error", err))
 		}
 		select {
 		case <-ctx.Done():
@@ -124,7 +124,7 @@ func (s *Sweeper) replace(ctx context.Context, lost Task) error {
 	if err != nil || !ok {
 		return err
 	}
-	s.log.Warn("replaced a lost task", slog.String("job_id", string(t.Job)), slog.Int("image", t.Image),
+	s.log.WarnContext(ctx, "replaced a lost task", slog.String("job_id", string(t.Job)), slog.Int("image", t.Image),
 		slog.Int64("generation", t.Generation))
 	if err := s.queue.Enqueue(ctx, t); err != nil {
 		return fmt.Errorf("queue task %s: %w", t.ID(), err)
@@ -165,7 +165,7 @@ func (s *Store) waiting(ctx context.Context, ids []ID, now int64) (tasks []Task,
 		}
 		for p := range int(r.int("n")) {
 			if r.fields[pictureField("s", p)] == "pending" && r.int(pictureField("u", p)) <= now {
-				gen, _ := strconv.ParseInt(r.fields[pictureField("g", p)], 10, 64) //nolint:errcheck // written by HINCRBY
+				gen, _ := strconv.ParseInt(r.fields[pictureField("g", p)], 10, 64)
 				tasks = append(tasks, Task{Job: id, Image: p, Generation: gen, Queue: r.fields[pictureField("q", p)]})
 			}
 		}

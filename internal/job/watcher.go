@@ -104,7 +104,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 	})
 	g.Go(func() error {
 		<-ctx.Done()
-		_ = sub.Close() //nolint:errcheck // nothing is left to be told
+		_ = sub.Close()
 		return nil
 	})
 	return g.Wait() //nolint:wrapcheck // none of the three fails
@@ -171,7 +171,7 @@ func (w *Watcher) resyncLoop(ctx context.Context) error {
 		case <-retry.C:
 		}
 		if err := w.resyncOnce(ctx); err != nil && ctx.Err() == nil {
-			w.log.Warn("look at waited-for jobs after reconnect", slog.Any("error", err))
+			w.log.WarnContext(ctx, "look at waited-for jobs after reconnect", slog.Any("error", err))
 			retry.Reset(resyncRetry)
 		}
 	}

@@ -48,7 +48,7 @@ func (c *Client) Enqueue(ctx context.Context, tasks ...job.Task) error {
 		tokens = append(tokens, t.Queue)
 	}
 	// Without its tokens the task is queued all the same: a worker will look for itself.
-	_ = wake(ctx, c.redis, tokens...) //nolint:errcheck // as above
+	_ = wake(ctx, c.redis, tokens...)
 	return nil
 }
 

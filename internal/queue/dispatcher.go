@@ -124,7 +124,7 @@ func (d *dispatcher) forwarded(ctx context.Context, cmd redis.Cmder, queue strin
 		tokens[i] = queue
 	}
 	if err := wake(ctx, d.redis, tokens...); err != nil {
-		d.log.Debug("wake workers for delayed tasks", slog.Any("error", err))
+		d.log.DebugContext(ctx, "wake workers for delayed tasks", slog.Any("error", err))
 	}
 }
 
@@ -282,7 +282,7 @@ func (d *dispatcher) recover(ctx context.Context, cause error) {
 	if d.stopping() {
 		return
 	}
-	d.log.Warn("redis does not let this worker take tasks", slog.Any("error", cause))
+	d.log.WarnContext(ctx, "redis does not let this worker take tasks", slog.Any("error", cause))
 	for pause := backoffMin; ; pause = min(2*pause, backoffMax) {
 		timer := time.NewTimer(pause)
 		select {
@@ -317,6 +317,6 @@ func (d *dispatcher) stopping() bool {
 func (d *dispatcher) shut() {
 	d.stopOnce.Do(func() {
 		close(d.stop)
-		_ = d.listen.Close() //nolint:errcheck // nothing was to be written
+		_ = d.listen.Close()
 	})
 }

@@ -156,7 +156,7 @@ func (s *Server) process(lease, calls context.Context, t *asynq.Task, h Handler)
 		}
 		return err
 	case <-lease.Done():
-		return context.Cause(lease) //nolint:wrapcheck // asynq does not look at it: it has decided already
+		return context.Cause(lease)
 	}
 }
 
@@ -164,7 +164,7 @@ func (s *Server) process(lease, calls context.Context, t *asynq.Task, h Handler)
 func (s *Server) guard(ctx context.Context, t job.Task, h Handler) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			s.log.Error("task handler panicked", slog.String("job_id", string(t.Job)), slog.Int("image", t.Image),
+			s.log.ErrorContext(ctx, "task handler panicked", slog.String("job_id", string(t.Job)), slog.Int("image", t.Image),
 				slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
 			if s.cfg.OnPanic != nil {
 				s.cfg.OnPanic()

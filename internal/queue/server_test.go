@@ -282,60 +282,66 @@ func TestEndsOfAHandler(t *testing.T) {
 	})
 }
 
-func TestShutdown(t *testing.T) {
+func TestAnIdleServerStopsAtOnce(t *testing.T) {
 	t.Parallel()
 	redistest.Both(t, func(t *testing.T, url string) {
-		t.Run("an idle server stops at once", func(t *testing.T) {
-			stop := serve(t, url, queue.ServerConfig{}, nil)
-			admin := connect(t, url)
-			waitUntil(t, "the server listens", func() bool { return admin.Exists(t.Context(), "asynq:servers").Val() == 1 })
-			began := time.Now()
-			stop()
-			if took := time.Since(began); took > 2*time.Second {
-				t.Errorf("stopping took %v", took)
-			}
+		stop := serve(t, url, queue.ServerConfig{}, nil)
+		admin := connect(t, url)
+		waitUntil(t, "the server listens", func() bool { return admin.Exists(t.Context(), "asynq:servers").Val() == 1 })
+		began := time.Now()
+		stop()
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("stopping took %v", took)
+		}
+	})
+}
+
+func TestAStoppingServerLetsShortCallsEnd(t *testing.T) {
+	t.Parallel()
+	redistest.Both(t, func(t *testing.T, url string) {
+		started, ended := make(chan struct{}), make(chan error, 1)
+		release := make(chan struct{})
+		stop := serve(t, url, queue.ServerConfig{}, func(ctx context.Context, _ job.Task) error {
+			close(started)
+			<-release
+			ended <- ctx.Err()
+			return nil
 		})
-		t.Run("a short call ends by itself", func(t *testing.T) {
-			started, ended := make(chan struct{}), make(chan error, 1)
-			release := make(chan struct{})
-			stop := serve(t, url, queue.ServerConfig{}, func(ctx context.Context, _ job.Task) error {
-				close(started)
-				<-release
-				ended <- ctx.Err()
-				return nil
-			})
-			enqueue(t, queue.NewClient(connect(t, url)), newTask(job.LaneInteractive))
-			receive(t, started, "start")
-			time.AfterFunc(100*time.Millisecond, func() { close(release) })
-			stop()
-			if err := receive(t, ended, "end"); err != nil {
-				t.Errorf("the call was cut off: %v", err)
-			}
+		enqueue(t, queue.NewClient(connect(t, url)), newTask(job.LaneInteractive))
+		receive(t, started, "start")
+		time.AfterFunc(100*time.Millisecond, func() { close(release) })
+		stop()
+		if err := receive(t, ended, "end"); err != nil {
+			t.Errorf("the call was cut off: %v", err)
+		}
+	})
+}
+
+func TestAStoppingServerHandsBackLongCalls(t *testing.T) {
+	t.Parallel()
+	redistest.Both(t, func(t *testing.T, url string) {
+		started, cause := make(chan struct{}), make(chan error, 1)
+		stop := serve(t, url, queue.ServerConfig{ShutdownTimeout: 50 * time.Millisecond}, func(ctx context.Context, _ job.Task) error {
+			close(started)
+			<-ctx.Done()
+			cause <- context.Cause(ctx)
+			return &queue.RetryError{Err: queue.ErrStopping}
 		})
-		t.Run("a long call is cut off and handed back", func(t *testing.T) {
-			started, cause := make(chan struct{}), make(chan error, 1)
-			stop := serve(t, url, queue.ServerConfig{ShutdownTimeout: 50 * time.Millisecond}, func(ctx context.Context, _ job.Task) error {
-				close(started)
-				<-ctx.Done()
-				cause <- context.Cause(ctx)
-				return &queue.RetryError{Err: queue.ErrStopping}
-			})
-			task := newTask(job.LaneInteractive)
-			enqueue(t, queue.NewClient(connect(t, url)), task)
-			receive(t, started, "start")
-			stop()
-			if err := receive(t, cause, "cause"); !errors.Is(err, queue.ErrStopping) {
-				t.Errorf("cause = %v, want ErrStopping", err)
-			}
-			again := make(chan job.Task, 1)
-			serve(t, url, queue.ServerConfig{}, func(_ context.Context, task job.Task) error {
-				again <- task
-				return nil
-			})
-			if got := receive(t, again, "second run elsewhere"); got != task {
-				t.Errorf("ran %+v, want %+v", got, task)
-			}
+		task := newTask(job.LaneInteractive)
+		enqueue(t, queue.NewClient(connect(t, url)), task)
+		receive(t, started, "start")
+		stop()
+		if err := receive(t, cause, "cause"); !errors.Is(err, queue.ErrStopping) {
+			t.Errorf("cause = %v, want ErrStopping", err)
+		}
+		again := make(chan job.Task, 1)
+		serve(t, url, queue.ServerConfig{}, func(_ context.Context, task job.Task) error {
+			again <- task
+			return nil
 		})
+		if got := receive(t, again, "second run elsewhere"); got != task {
+			t.Errorf("ran %+v, want %+v", got, task)
+		}
 	})
 }
 

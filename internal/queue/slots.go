@@ -139,7 +139,7 @@ func (x *slot) release(ctx context.Context) {
 			s.mu.Unlock()
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), slotTimeout)
 			defer cancel()
-			_ = releaseScript.Run(ctx, s.client, []string{slotsKey, wantedKey, wakeKey}, //nolint:errcheck // as above
+			_ = releaseScript.Run(ctx, s.client, []string{slotsKey, wantedKey, wakeKey},
 				s.member(x.n), slotToken, wakeCap).Err()
 		}
 		s.free <- x.n
@@ -205,5 +205,5 @@ func (s *slots) renew(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, slotTimeout)
 	defer cancel()
 	// A renewal that fails is followed by the next one; the lease has room for many.
-	_ = renewSlotsScript.Run(ctx, s.client, []string{slotsKey}, args...).Err() //nolint:errcheck // as above
+	_ = renewSlotsScript.Run(ctx, s.client, []string{slotsKey}, args...).Err()
 }

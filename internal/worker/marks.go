@@ -61,14 +61,14 @@ func (m *marks) renew(ctx context.Context) {
 	kept, err := m.records.Renew(ctx, held, markTTL)
 	if err != nil {
 		if ctx.Err() == nil {
-			m.log.Warn("renew owner marks; trying again", slog.Any("error", err))
+			m.log.WarnContext(ctx, "renew owner marks; trying again", slog.Any("error", err))
 		}
 		return
 	}
 	for i, ok := range kept {
 		if !ok {
 			// The call may have ended between the list and its renewal; if not, its result is still taken if it is first.
-			m.log.Debug("owner mark is gone", slog.String("job_id", string(held[i].Task.Job)), slog.Int("image", held[i].Task.Image))
+			m.log.DebugContext(ctx, "owner mark is gone", slog.String("job_id", string(held[i].Task.Job)), slog.Int("image", held[i].Task.Image))
 		}
 	}
 }

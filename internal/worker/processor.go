@@ -143,7 +143,7 @@ func (c *call) start(ctx context.Context) (asked time.Time, err error) {
 		asked = time.Now()
 		var err error
 		c.begun, err = c.records.Start(ctx, c.task, c.id, c.upstream, o)
-		return err //nolint:wrapcheck // named by insist
+		return err
 	})
 	return asked, err
 }
@@ -178,7 +178,7 @@ func (c *call) generate(ctx context.Context) (image imagegen.Image, failure *ima
 	defer func() {
 		if p := recover(); p != nil {
 			c.metrics.Panicked("upstream " + c.upstream)
-			c.log.Error("upstream adapter panicked", slog.String("upstream", c.upstream), slog.Any("panic", p),
+			c.log.ErrorContext(ctx, "upstream adapter panicked", slog.String("upstream", c.upstream), slog.Any("panic", p),
 				slog.String("stack", string(debug.Stack())))
 			failure = &imagegen.CallError{
 				Outcome: imagegen.OutcomeMalformed, Billed: imagegen.BilledUnknown, Transient: true,
@@ -207,10 +207,9 @@ func (c *call) record(ctx context.Context, took time.Duration, image imagegen.Im
 		Duration: took, Outcome: job.CallOK, Billed: imagegen.BilledYes,
 	}}
 	var again *queue.RetryError
-	switch {
-	case failure == nil:
+	if failure == nil {
 		f.Verdict, f.Image = job.FinishDone, &image
-	default:
+	} else {
 		f.Call.Outcome, f.Call.Billed = ledgerOutcome(failure), failure.Billed
 		again = c.retry(ctx, failure)
 		f.Verdict = job.FinishRetry
@@ -218,7 +217,7 @@ func (c *call) record(ctx context.Context, took time.Duration, image imagegen.Im
 			f.Verdict, f.Error = job.FinishFailed, c.finalError(failure)
 		}
 	}
-	c.logCall(f, failure, again)
+	c.logCall(ctx, f, failure, again)
 	if err := c.finish(ctx, f); err != nil {
 		return err
 	}
@@ -276,7 +275,7 @@ func (c *call) finalError(e *imagegen.CallError) *imagegen.Error {
 
 // giveUp fails a picture without a call.
 func (c *call) giveUp(ctx context.Context, e *imagegen.Error) error {
-	c.log.Warn("picture given up", slog.String("kind", string(e.Kind)))
+	c.log.WarnContext(ctx, "picture given up", slog.String("kind", string(e.Kind)))
 	if err := c.finish(ctx, job.Finish{Verdict: job.FinishFailed, Error: e}); err != nil {
 		return err
 	}
@@ -296,7 +295,7 @@ func (c *call) finish(ctx context.Context, f job.Finish) error {
 	err := c.insist(recording, "finish", func(ctx context.Context) error {
 		var err error
 		status, err = c.records.Finish(ctx, c.task, c.id, f)
-		return err //nolint:wrapcheck // named by insist
+		return err
 	})
 	if err != nil {
 		return err
@@ -315,10 +314,10 @@ func (c *call) insist(ctx context.Context, what string, ask func(context.Context
 			return nil
 		}
 		if ctx.Err() != nil {
-			c.log.Error("job record not reached before the end", slog.String("step", what), slog.Any("error", err))
+			c.log.ErrorContext(ctx, "job record not reached before the end", slog.String("step", what), slog.Any("error", err))
 			return &queue.RetryError{Err: fmt.Errorf("%s: %w", what, err)}
 		}
-		c.log.Warn("job record not reached; trying again", slog.String("step", what), slog.Any("error", err))
+		c.log.WarnContext(ctx, "job record not reached; trying again", slog.String("step", what), slog.Any("error", err))
 		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
@@ -329,7 +328,7 @@ func (c *call) insist(ctx context.Context, what string, ask func(context.Context
 }
 
 // logCall writes the one line of an attempt.
-func (c *call) logCall(f job.Finish, e *imagegen.CallError, again *queue.RetryError) {
+func (c *call) logCall(ctx context.Context, f job.Finish, e *imagegen.CallError, again *queue.RetryError) {
 	attrs := []slog.Attr{
 		slog.String("model", c.begun.Spec.Model), slog.String("upstream", c.upstream), slog.Int("attempt", f.Call.Attempt),
 		slog.String("outcome", string(f.Call.Outcome)), slog.String("billed", string(f.Call.Billed)),
@@ -346,5 +345,5 @@ func (c *call) logCall(f job.Finish, e *imagegen.CallError, again *queue.RetryEr
 	if again != nil {
 		attrs = append(attrs, slog.Duration("retry_after", again.After))
 	}
-	c.log.LogAttrs(context.Background(), level, "upstream call", attrs...)
+	c.log.LogAttrs(ctx, level, "upstream call", attrs...)
 }
