@@ -92,7 +92,7 @@ func (s *Server) generate(w http.ResponseWriter, r *http.Request, spec imagegen.
 	}
 	ctx, cancel := s.patiently(r.Context(), j.ID)
 	defer cancel()
-	j, err = s.jobs.Wait(ctx, j.Owner, j.ID)
+	j, err = s.jobs.Wait(ctx, j.Owner, j.ID, job.Beat{})
 	if err != nil {
 		return job.Job{}, err
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"io"
 	"log/slog"
@@ -73,9 +74,23 @@ func (f *fakeJobs) Get(ctx context.Context, owner string, id job.ID) (job.Job, e
 	return job.Job{}, &imagegen.Error{Kind: imagegen.KindJobNotFound, Message: "no such job"}
 }
 
-func (f *fakeJobs) Wait(ctx context.Context, owner string, id job.ID) (job.Job, error) {
-	if f.waitFunc != nil {
-		return f.waitFunc(ctx, owner, id)
+// errBeat makes waitFunc's contexts end when a beat is due.
+var errBeat = errors.New("a beat is due")
+
+func (f *fakeJobs) Wait(ctx context.Context, owner string, id job.ID, beat job.Beat) (job.Job, error) {
+	for f.waitFunc != nil {
+		if beat.Every == 0 {
+			return f.waitFunc(ctx, owner, id)
+		}
+		pause, cancel := context.WithTimeoutCause(ctx, beat.Every, errBeat)
+		j, err := f.waitFunc(pause, owner, id)
+		cancel()
+		if !errors.Is(err, errBeat) {
+			return j, err
+		}
+		if err := beat.Func(ctx); err != nil {
+			return job.Job{}, err
+		}
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

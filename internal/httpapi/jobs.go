@@ -23,6 +23,9 @@ const (
 	positionTimeout = time.Second
 )
 
+// errPollOver ends the wait of a poll.
+var errPollOver = errors.New("the poll is over")
+
 func jobPath(id job.ID) string { return "/v1/jobs/" + url.PathEscape(string(id)) }
 
 func (s *Server) createJob(w http.ResponseWriter, r *http.Request) error {
@@ -61,8 +64,10 @@ func (s *Server) getJob(w http.ResponseWriter, r *http.Request) error {
 	x.jobID = j.ID
 	w.Header().Set("X-Job-Id", string(j.ID))
 	if patience > 0 && !j.Status.Terminal() {
-		finished, err := s.waitFor(r.Context(), j, patience, errPause)
-		if errors.Is(err, errPause) {
+		ctx, cancel := context.WithTimeoutCause(r.Context(), patience, errPollOver)
+		defer cancel()
+		finished, err := s.jobs.Wait(ctx, x.owner, j.ID, job.Beat{})
+		if errors.Is(err, errPollOver) {
 			finished, err = s.jobs.Get(r.Context(), x.owner, j.ID)
 		}
 		if err != nil {

@@ -21,7 +21,7 @@ type Jobs interface {
 	// Get reads a job; another owner's is KindJobNotFound.
 	Get(ctx context.Context, owner string, id job.ID) (job.Job, error)
 	// Wait blocks until the job is terminal or ctx ends (then its error is context.Cause(ctx)).
-	Wait(ctx context.Context, owner string, id job.ID) (job.Job, error)
+	Wait(ctx context.Context, owner string, id job.ID, beat job.Beat) (job.Job, error)
 	// Position estimates how many pictures will start before the job's next one, itself included: 1 is next, 0 not
 	// waiting.
 	Position(ctx context.Context, j job.Job) (int, error)

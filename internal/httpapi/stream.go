@@ -18,9 +18,6 @@ const (
 	writeTimeout = 15 * time.Second
 )
 
-// errPause ends one round of waiting.
-var errPause = errors.New("pause is over")
-
 // streamChat answers a chat call as events. A refused job still has its own status; once there is a job the reply
 // begins at once, as clients give up on headers that do not come within a minute.
 func (s *Server) streamChat(w http.ResponseWriter, r *http.Request, spec imagegen.Spec, includeUsage bool) error {
@@ -59,28 +56,16 @@ func (s *Server) follow(ctx context.Context, events *openai.ChatStream, j job.Jo
 	ctx, cancel := s.patiently(ctx, j.ID)
 	defer cancel()
 	spoke := time.Now()
-	for {
-		finished, err := s.waitFor(ctx, j, s.pause, errPause)
-		if !errors.Is(err, errPause) {
-			return finished, err
-		}
+	return s.jobs.Wait(ctx, j.Owner, j.ID, job.Beat{Every: s.pause, Func: func(ctx context.Context) error {
 		if err := events.Waiting(s.position(ctx, j)); err != nil {
-			return job.Job{}, err
+			return err
 		}
 		if time.Since(spoke)+s.pause > maxSilence {
-			if err := events.Beat(); err != nil {
-				return job.Job{}, err
-			}
 			spoke = time.Now()
+			return events.Beat()
 		}
-	}
-}
-
-// waitFor waits for the job at most that long; then the error is over.
-func (s *Server) waitFor(ctx context.Context, j job.Job, atMost time.Duration, over error) (job.Job, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, atMost, over)
-	defer cancel()
-	return s.jobs.Wait(ctx, j.Owner, j.ID)
+		return nil
+	}})
 }
 
 // eventWriter sends what is written at once and gives up on a client that takes nothing any more.

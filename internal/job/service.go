@@ -81,11 +81,23 @@ func (s *Service) Get(ctx context.Context, owner string, id ID) (Job, error) {
 	return j, nil
 }
 
+// Beat is what a waiter does meanwhile, to show that it is alive. An error ends the wait. The zero Beat does nothing.
+type Beat struct {
+	Every time.Duration
+	Func  func(ctx context.Context) error
+}
+
 // Wait blocks until the job is terminal, or until ctx ends: then its error is the context's cause. While Redis is away
-// it goes on waiting.
-func (s *Service) Wait(ctx context.Context, owner string, id ID) (Job, error) {
+// it goes on waiting. It reads the record once, and again when something is heard of the job.
+func (s *Service) Wait(ctx context.Context, owner string, id ID, beat Beat) (Job, error) {
 	watch := s.watcher.Watch(id)
 	defer watch.Stop()
+	var beats <-chan time.Time
+	if beat.Every > 0 {
+		ticker := time.NewTicker(beat.Every)
+		defer ticker.Stop()
+		beats = ticker.C
+	}
 	for {
 		j, err := s.Get(ctx, owner, id)
 		if err == nil && j.Status.Terminal() {
@@ -98,11 +110,19 @@ func (s *Service) Wait(ctx context.Context, owner string, id ID) (Job, error) {
 			}
 			again = time.After(lookAgain)
 		}
-		select {
-		case <-ctx.Done():
-			return Job{}, context.Cause(ctx)
-		case <-watch.C:
-		case <-again:
+		for look := false; !look; {
+			select {
+			case <-ctx.Done():
+				return Job{}, context.Cause(ctx)
+			case <-watch.C:
+				look = true
+			case <-again:
+				look = true
+			case <-beats:
+				if err := beat.Func(ctx); err != nil {
+					return Job{}, err
+				}
+			}
 		}
 	}
 }

@@ -2,6 +2,7 @@ package job_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"testing"
 	"time"
@@ -82,7 +83,7 @@ func wait(t *testing.T, s system, id job.ID) <-chan waited {
 	t.Cleanup(cancel)
 	result := make(chan waited, 1)
 	go func() {
-		j, err := s.service.Wait(ctx, "owner", id)
+		j, err := s.service.Wait(ctx, "owner", id, job.Beat{})
 		result <- waited{j, err}
 	}()
 	return result
@@ -117,11 +118,31 @@ func TestWaitEnds(t *testing.T) {
 	timeout := &imagegen.Error{Kind: imagegen.KindGenerationTimeout}
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Millisecond, timeout)
 	defer cancel()
-	if _, err := s.service.Wait(ctx, "owner", j.ID); imagegen.AsError(err) != timeout {
+	if _, err := s.service.Wait(ctx, "owner", j.ID, job.Beat{}); imagegen.AsError(err) != timeout {
 		t.Errorf("wait = %v, want the cause of its context", err)
 	}
-	if _, err := s.service.Wait(t.Context(), "stranger", j.ID); imagegen.AsError(err).Kind != imagegen.KindJobNotFound {
+	if _, err := s.service.Wait(t.Context(), "stranger", j.ID, job.Beat{}); imagegen.AsError(err).Kind != imagegen.KindJobNotFound {
 		t.Errorf("a stranger's wait = %v, want job_not_found", err)
+	}
+}
+
+func TestWaitBeats(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t, redistest.URL(t))
+	j, err := s.service.Submit(t.Context(), newJob(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := errors.New("the client is gone")
+	beats := 0
+	_, err = s.service.Wait(t.Context(), "owner", j.ID, job.Beat{Every: time.Millisecond, Func: func(context.Context) error {
+		if beats++; beats == 3 {
+			return gone
+		}
+		return nil
+	}})
+	if beats != 3 || !errors.Is(err, gone) {
+		t.Errorf("wait = %v after %d beats, want the third beat's error", err, beats)
 	}
 }
 
