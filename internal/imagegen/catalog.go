@@ -1,0 +1,179 @@
+package imagegen
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Catalog is the checked list of models a gateway offers. It never changes, so any number of goroutines may read it;
+// the models it hands out share their maps and slices, which are not to be written to.
+type Catalog struct {
+	models []Model
+	byName map[string]int // index in models, by id or alias in lower case
+}
+
+// Entry is one name under which a model is offered.
+type Entry struct {
+	ID    string // the model's id or one of its aliases
+	Model Model
+}
+
+// NewCatalog checks the models and lists them. The error joins every mistake there is.
+func NewCatalog(models []Model) (*Catalog, error) {
+	c := &Catalog{models: slices.Clone(models), byName: make(map[string]int)}
+	var mistakes []error
+	if len(models) == 0 {
+		mistakes = append(mistakes, errors.New("no models: the catalogue needs at least one"))
+	}
+	for i, m := range models {
+		for _, err := range append(c.addNames(i), m.mistakes()...) {
+			mistakes = append(mistakes, fmt.Errorf("model %q: %w", m.ID, err))
+		}
+	}
+	if len(mistakes) > 0 {
+		return nil, errors.Join(mistakes...)
+	}
+	return c, nil
+}
+
+// addNames claims the names of model i.
+func (c *Catalog) addNames(i int) (mistakes []error) {
+	m := c.models[i]
+	names := append([]string{m.ID}, m.Aliases...)
+	for n, name := range names {
+		key := strings.ToLower(name)
+		owner, taken := c.byName[key]
+		// The id in another case is an alias without need, not a conflict.
+		respelled := owner == i && strings.EqualFold(name, m.ID) && !slices.Contains(names[:n], name)
+		switch {
+		case name == "" || strings.TrimSpace(name) != name:
+			mistakes = append(mistakes, fmt.Errorf("name %q is empty or has spaces around it", name))
+		case taken && !respelled:
+			mistakes = append(mistakes, fmt.Errorf("name %q is taken by model %q (case does not count)", name, c.models[owner].ID))
+		default:
+			c.byName[key] = i
+		}
+	}
+	return mistakes
+}
+
+// Lookup returns the model with that id or alias; case does not count.
+func (c *Catalog) Lookup(name string) (Model, bool) {
+	i, ok := c.byName[strings.ToLower(name)]
+	if !ok {
+		return Model{}, false
+	}
+	return c.models[i], true
+}
+
+// Default returns the first model, the one meant when a request names none.
+func (c *Catalog) Default() Model { return c.models[0] }
+
+// Entries returns every name on offer: the models in order, each followed by its aliases.
+func (c *Catalog) Entries() []Entry {
+	var entries []Entry
+	for _, m := range c.models {
+		entries = append(entries, Entry{ID: m.ID, Model: m})
+		for _, alias := range m.Aliases {
+			entries = append(entries, Entry{ID: alias, Model: m})
+		}
+	}
+	return entries
+}
+
+// mistakes returns what makes the model impossible to serve, apart from its names.
+func (m Model) mistakes() (found []error) {
+	report := func(format string, args ...any) { found = append(found, fmt.Errorf(format, args...)) }
+	if m.Upstream == "" {
+		report("no upstream")
+	}
+	if m.ModelIndex < 0 {
+		report("model index %d is negative", m.ModelIndex)
+	}
+	l := m.Limits
+	if smallest, largest := l.sides(); l.MinSide < 1 || smallest > largest {
+		report("limits of a side (%s) hold no positive multiple of %d", l.sidesInWords(), sideStep)
+		return found // every size would be out of limits: one mistake, told once
+	}
+	if l.MinSteps < 1 || l.MinSteps > l.MaxSteps {
+		report("limits of steps (%d to %d) hold no positive number", l.MinSteps, l.MaxSteps)
+		return found
+	}
+	if !l.holdsSteps(m.Steps) {
+		report("steps %d is outside %d to %d", m.Steps, l.MinSteps, l.MaxSteps)
+	}
+	if !validCFG(m.CFG) {
+		report("cfg %v is not a number from 0 to %v", m.CFG, maxCFG)
+	}
+	if !l.holds(m.DefaultSize) {
+		report("default size %s has a side outside %s", m.DefaultSize, l.sidesInWords())
+	}
+	return append(found, m.tableMistakes()...)
+}
+
+// tableMistakes returns what is wrong with the ratios and the qualities, in the order of their names.
+func (m Model) tableMistakes() (found []error) {
+	report := func(format string, args ...any) { found = append(found, fmt.Errorf(format, args...)) }
+	l := m.Limits
+	for _, ratio := range slices.Sorted(maps.Keys(m.Ratios)) {
+		if !validRatio(ratio) {
+			report("ratio %q does not look like 16:9", ratio)
+		}
+		if size := m.Ratios[ratio]; !l.holds(size) {
+			report("ratio %q: size %s has a side outside %s", ratio, size, l.sidesInWords())
+		}
+	}
+	smallest, _ := l.sides()
+	for _, name := range slices.Sorted(maps.Keys(m.Qualities)) {
+		if name != "low" && name != "medium" && name != "high" {
+			report("quality %q can never be asked for: tiers are low, medium and high", name)
+		}
+		q := m.Qualities[name]
+		if q.MaxSide != 0 && (q.MaxSide < smallest || q.MaxSide > l.MaxSide) {
+			report("quality %q: longest side %d is outside %d to %d", name, q.MaxSide, smallest, l.MaxSide)
+		}
+		if q.Steps != 0 && !l.holdsSteps(q.Steps) {
+			report("quality %q: steps %d is outside %d to %d", name, q.Steps, l.MinSteps, l.MaxSteps)
+		}
+	}
+	return found
+}
+
+// validRatio reports whether a table's key can be found in a prompt: two numbers of 1 to 4 digits, as they are written.
+func validRatio(ratio string) bool {
+	w, h, ok := strings.Cut(ratio, ":")
+	return ok && validRatioSide(w) && validRatioSide(h)
+}
+
+func validRatioSide(text string) bool {
+	n, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && n > 0 && len(text) <= 4 && strconv.FormatUint(n, 10) == text
+}
+
+// DefaultModel returns the model a gateway offers when nothing else is configured. Every call makes its own maps.
+func DefaultModel() Model {
+	return Model{
+		ID: "Z-Image", OwnedBy: "sd-exacg-gateway", Created: 1730800000,
+		Upstream: "exacg", ModelIndex: 5,
+		Steps: 8, CFG: 7.0,
+		Limits:      Limits{MinSide: 64, MaxSide: 2048, MinSteps: 1, MaxSteps: 50},
+		DefaultSize: Size{Width: 2048, Height: 2048},
+		Ratios: map[string]Size{
+			"1:1":  {Width: 2048, Height: 2048},
+			"1:2":  {Width: 1024, Height: 2048},
+			"2:1":  {Width: 2048, Height: 1024},
+			"2:3":  {Width: 1280, Height: 1920},
+			"3:2":  {Width: 1920, Height: 1280},
+			"3:4":  {Width: 1536, Height: 2048},
+			"4:3":  {Width: 2048, Height: 1536},
+			"9:16": {Width: 1152, Height: 2048},
+			"16:9": {Width: 2048, Height: 1152},
+			"21:9": {Width: 2016, Height: 864},
+		},
+		Qualities: map[string]Quality{"low": {MaxSide: 1024}, "medium": {MaxSide: 1536}, "high": {MaxSide: 2048}},
+	}
+}
