@@ -1,0 +1,93 @@
+package upstreamtest
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
+)
+
+// Provider is what is tested.
+type Provider interface {
+	Generate(ctx context.Context, o imagegen.Order) (imagegen.Image, error)
+}
+
+// Key is the API key that a provider is given. It must show up nowhere but in the request.
+const Key = "sk-conformance/0123+abcdefXYZ"
+
+// Protocol is a provider with the server's side of its protocol.
+type Protocol struct {
+	// New returns a provider that calls url with Key, one call taking at most timeout.
+	New func(t *testing.T, url string, timeout time.Duration) Provider
+	// Order is what is asked for; its zero value is a small picture.
+	Order imagegen.Order
+	// Picture answers with a picture at imageURL.
+	Picture func(w http.ResponseWriter, imageURL string)
+	// Decline answers with a failure that says message.
+	Decline func(w http.ResponseWriter, status int, message string)
+}
+
+// Run puts the provider through every case, each a parallel subtest.
+func Run(t *testing.T, p Protocol) {
+	t.Helper()
+	if cmp.Equal(p.Order, imagegen.Order{}) {
+		p.Order = imagegen.Order{Prompt: "a small cat", Width: 512, Height: 768, Steps: 8, CFG: 7, ModelIndex: 5, Seed: 42}
+	}
+	t.Run("answers", p.answers)
+	t.Run("connections", p.connections)
+	t.Run("contexts", p.contexts)
+	t.Run("secrets", p.secrets)
+}
+
+// want is the part of a CallError that decisions are made by.
+type want struct {
+	Outcome    imagegen.Outcome
+	Billed     imagegen.Billed
+	Transient  bool
+	RetryAfter time.Duration
+	Kind       imagegen.Kind
+}
+
+// ample is a timeout that no test should reach.
+const ample = 30 * time.Second
+
+// call asks a provider for the picture, from a server that answers with h.
+func (p Protocol) call(t *testing.T, timeout time.Duration, h http.HandlerFunc) (imagegen.Image, error) {
+	t.Helper()
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	return p.New(t, server.URL, timeout).Generate(t.Context(), p.Order)
+}
+
+// check compares a failure with what it should be.
+func check(t *testing.T, err error, w want) {
+	t.Helper()
+	e := callError(t, err)
+	got := want{Outcome: e.Outcome, Billed: e.Billed, Transient: e.Transient, RetryAfter: e.RetryAfter, Kind: e.Kind}
+	if diff := cmp.Diff(w, got); diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+}
+
+// callError unpacks a failure, which is always of this type, says something to both readers, and holds no key.
+func callError(t *testing.T, err error) *imagegen.CallError {
+	t.Helper()
+	e, ok := errors.AsType[*imagegen.CallError](err)
+	if !ok {
+		t.Fatalf("got error %v, want a *imagegen.CallError", err)
+	}
+	if e.Message == "" || e.Err == nil {
+		t.Errorf("got message %q and cause %v, want both", e.Message, e.Err)
+	}
+	if strings.Contains(err.Error()+e.Message, Key) {
+		t.Errorf("the key is in %q", err)
+	}
+	return e
+}
