@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
-	"net/http/httptest"
-	"strings"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -77,8 +77,8 @@ func TestHeadersOfABehaviour(t *testing.T) {
 	_, base, _ := start(t, simupstream.Config{Behave: func(simupstream.Request) simupstream.Behaviour {
 		return simupstream.Behaviour{Status: 429, Body: "slow", Header: http.Header{"retry-after": {"7"}, "Content-Type": {"text/plain"}}}
 	}})
-	res, body := fetch(t, http.MethodPost, base+simupstream.GeneratePath, "{}")
-	got := []string{res.Header.Get("Retry-After"), res.Header.Get("Content-Type"), string(body)}
+	page := fetch(t, http.MethodPost, base+simupstream.GeneratePath, "{}")
+	got := []string{page.header.Get("Retry-After"), page.header.Get("Content-Type"), string(page.body)}
 	if diff := cmp.Diff([]string{"7", "text/plain", "slow"}, got); diff != "" {
 		t.Errorf("answer (-want +got):\n%s", diff)
 	}

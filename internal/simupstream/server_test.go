@@ -43,24 +43,31 @@ func start(t *testing.T, c simupstream.Config) (*simupstream.Server, string, *ex
 	return s, server.URL, client
 }
 
-// fetch makes a request of its own and returns the answer with its body.
-func fetch(t *testing.T, method, address, body string) (*http.Response, []byte) {
+// answer is an HTTP answer, read to its end.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// fetch makes a request of its own.
+func fetch(t *testing.T, method, address, body string) answer {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Close = true
+	req.Close = true // nothing is left for goleak to see
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close()
+	defer func() { _ = res.Body.Close() }()
 	raw, err := io.ReadAll(res.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return res, raw
+	return answer{status: res.StatusCode, header: res.Header, body: raw}
 }
 
 func TestAPictureIsDrawnWhereTheLinkLeads(t *testing.T) {
@@ -80,18 +87,18 @@ func TestAPictureIsDrawnWhereTheLinkLeads(t *testing.T) {
 		if u, err := url.Parse(got.URL); err != nil || u.String() != got.URL || strings.ContainsAny(got.URL, "()<>%+=") {
 			t.Errorf("got URL %q, want one that needs no escaping anywhere", got.URL)
 		}
-		res, page := fetch(t, http.MethodGet, got.URL, "")
-		if ct := res.Header.Get("Content-Type"); res.StatusCode != http.StatusOK || ct != "image/png" {
-			t.Fatalf("got HTTP %d and %s", res.StatusCode, ct)
+		page := fetch(t, http.MethodGet, got.URL, "")
+		if ct := page.header.Get("Content-Type"); page.status != http.StatusOK || ct != "image/png" {
+			t.Fatalf("got HTTP %d and %s", page.status, ct)
 		}
-		picture, err := png.Decode(bytes.NewReader(page))
+		picture, err := png.Decode(bytes.NewReader(page.body))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if b := picture.Bounds(); b.Dx() != 256 || b.Dy() != 128 {
 			t.Errorf("got a picture of %v, want 256 by 128", b)
 		}
-		pages = append(pages, page)
+		pages = append(pages, page.body)
 	}
 	if !bytes.Equal(pages[0], pages[1]) {
 		t.Error("the same order drew two pictures")
@@ -105,17 +112,17 @@ func TestLinksOfAnotherServerAndMalformedOnes(t *testing.T) {
 	t.Parallel()
 	_, base, _ := start(t, simupstream.Config{})
 	for path, want := range map[string]int{
-		"/images/42-64x64-00000000-.png":                              200,
-		"/images/42-64x2048-00000000-YQ.png":                          200,
-		"/images/42-63x64-00000000-YQ.png":                            400,
-		"/images/42-64x2056-00000000-YQ.png":                          400,
-		"/images/42-99999999999x64-00000000-YQ.png":                   404,
-		"/images/42-64-00000000-YQ.png":                               404,
-		"/images/x-64x64-00000000-YQ.png":                             404,
-		"/images/42-64x64-zz-YQ.png":                                  404,
-		"/images/42-64x64-00000000-%25.png":                           404,
-		"/images/42-64x64-00000000-_w.png":                            404, // no UTF-8
-		"/images/42-64x64-00000000-YQ.jpg":                            404,
+		"/images/42-64x64-00000000-.png":                                 200,
+		"/images/42-64x2048-00000000-YQ.png":                             200,
+		"/images/42-63x64-00000000-YQ.png":                               400,
+		"/images/42-64x2056-00000000-YQ.png":                             400,
+		"/images/42-99999999999x64-00000000-YQ.png":                      400,
+		"/images/42-64-00000000-YQ.png":                                  404,
+		"/images/x-64x64-00000000-YQ.png":                                404,
+		"/images/42-64x64-zz-YQ.png":                                     404,
+		"/images/42-64x64-00000000-%25.png":                              404,
+		"/images/42-64x64-00000000-_w.png":                               404, // no UTF-8
+		"/images/42-64x64-00000000-YQ.jpg":                               404,
 		"/images/42-64x64-00000000-" + strings.Repeat("Y", 500) + ".png": 404,
 		"/images/":     404,
 		"/images/.png": 404,
@@ -123,11 +130,11 @@ func TestLinksOfAnotherServerAndMalformedOnes(t *testing.T) {
 	} {
 		t.Run(path[:min(len(path), 40)], func(t *testing.T) {
 			t.Parallel()
-			if res, _ := fetch(t, http.MethodGet, base+path, ""); res.StatusCode != want {
-				t.Errorf("got HTTP %d, want %d", res.StatusCode, want)
+			if got := fetch(t, http.MethodGet, base+path, ""); got.status != want {
+				t.Errorf("got HTTP %d, want %d", got.status, want)
 			}
-			if res, body := fetch(t, http.MethodHead, base+path, ""); res.StatusCode != want || len(body) != 0 {
-				t.Errorf("HEAD: got HTTP %d, want %d", res.StatusCode, want)
+			if got := fetch(t, http.MethodHead, base+path, ""); got.status != want || len(got.body) != 0 {
+				t.Errorf("HEAD: got HTTP %d, want %d", got.status, want)
 			}
 		})
 	}
@@ -167,16 +174,16 @@ func TestBounds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			res, raw := fetch(t, http.MethodPost, base+simupstream.GeneratePath, c.body)
+			got := fetch(t, http.MethodPost, base+simupstream.GeneratePath, c.body)
 			var reply struct {
 				Success bool   `json:"success"`
 				Error   string `json:"error"`
 			}
-			if err := json.Unmarshal(raw, &reply); err != nil {
-				t.Fatalf("%v in %s", err, raw)
+			if err := json.Unmarshal(got.body, &reply); err != nil {
+				t.Fatalf("%v in %s", err, got.body)
 			}
-			if reply.Success != c.success || c.success == (reply.Error != "") || c.success != (res.StatusCode == http.StatusOK) {
-				t.Errorf("got HTTP %d %s, want success to be %v", res.StatusCode, raw, c.success)
+			if reply.Success != c.success || c.success == (reply.Error != "") || c.success != (got.status == http.StatusOK) {
+				t.Errorf("got HTTP %d %s, want success to be %v", got.status, got.body, c.success)
 			}
 		})
 	}

@@ -32,7 +32,7 @@ func decoded(t *testing.T, p paint.Picture) image.Image {
 
 func TestSizes(t *testing.T) {
 	t.Parallel()
-	for _, size := range [][2]int{{64, 64}, {64, 2048}, {2048, 64}, {1024, 2048}, {800, 608}} {
+	for _, size := range [][2]int{{64, 64}, {64, 2048}, {2048, 64}, {400, 304}, {304, 400}} {
 		t.Run(fmt.Sprintf("%dx%d", size[0], size[1]), func(t *testing.T) {
 			t.Parallel()
 			for scene := range uint64(8) {
@@ -90,7 +90,7 @@ func white(m image.Image) int {
 
 func TestCaptionsShow(t *testing.T) {
 	t.Parallel()
-	for _, side := range []int{64, 256, 1024} {
+	for _, side := range []int{64, 256, 512} {
 		for _, caption := range []string{"lamp", "灯塔", "ランプ", "램프", "лампа", "lámpara", "،مصباح"} {
 			t.Run(fmt.Sprint(side, caption), func(t *testing.T) {
 				t.Parallel()
@@ -121,7 +121,7 @@ func TestCaptionsOfAnyKindAreDrawn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for _, size := range [][2]int{{64, 64}, {64, 640}, {640, 64}, {640, 640}} {
+			for _, size := range [][2]int{{64, 64}, {64, 640}, {640, 64}, {320, 320}} {
 				encoded(t, paint.Picture{Width: size[0], Height: size[1], Caption: caption, Footnote: caption})
 			}
 		})
