@@ -1,0 +1,146 @@
+package telemetry
+
+import (
+	"net/http"
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
+)
+
+// Upper bounds of histogram buckets, in seconds: a request may take from a cached reply to SYNC_TIMEOUT, a wait in the
+// queue from a millisecond to hours, a call to an upstream 5 to 120 s.
+var (
+	requestBuckets = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320}
+	waitBuckets    = []float64{.001, .0025, .005, .01, .025, .1, .5, 1, 5, 15, 60, 300, 1800, 7200}
+	attemptBuckets = []float64{.1, .25, .5, 1, 2.5, 5, 7.5, 10, 15, 20, 30, 45, 60, 90, 120, 180}
+	jobBuckets     = []float64{.1, .5, 1, 2.5, 5, 10, 15, 20, 30, 45, 60, 120, 300, 1800, 7200}
+)
+
+// outcomes are the values of the label outcome.
+var outcomes = []imagegen.Outcome{
+	imagegen.OutcomeOK, imagegen.OutcomeRefused, imagegen.OutcomeAuth, imagegen.OutcomeQuota, imagegen.OutcomeRateLimited,
+	imagegen.OutcomeTimeout, imagegen.OutcomeNetwork, imagegen.OutcomeStatus, imagegen.OutcomeMalformed, imagegen.OutcomeCancelled,
+}
+
+// Metrics are the instruments of one process. All methods may be called at the same time.
+type Metrics struct {
+	registry *prometheus.Registry
+
+	requests        *prometheus.CounterVec
+	requestDuration *prometheus.HistogramVec
+	jobsSubmitted   *prometheus.CounterVec
+	jobsFinished    *prometheus.CounterVec
+	jobDuration     *prometheus.HistogramVec
+	queueWait       *prometheus.HistogramVec
+	attempts        *prometheus.CounterVec
+	attemptDuration *prometheus.HistogramVec
+	inFlight        *prometheus.GaugeVec
+	retries         *prometheus.CounterVec
+	panics          *prometheus.CounterVec
+}
+
+// NewMetrics returns the instruments of a process of the given version, in a registry of their own beside those of the Go
+// runtime and the operating system.
+func NewMetrics(version string) *Metrics {
+	m := &Metrics{
+		registry:        prometheus.NewRegistry(),
+		requests:        counter("zimage_http_requests_total", "HTTP requests answered.", "route", "method", "status"),
+		requestDuration: histogram("zimage_http_request_duration_seconds", "Time to answer an HTTP request, its wait included.", requestBuckets, "route", "method", "status"),
+		jobsSubmitted:   counter("zimage_jobs_submitted_total", "Jobs accepted.", "lane"),
+		jobsFinished:    counter("zimage_jobs_finished_total", "Jobs that reached a final state.", "status"),
+		jobDuration:     histogram("zimage_job_duration_seconds", "Time from a job's acceptance to its final state.", jobBuckets, "status"),
+		queueWait:       histogram("zimage_queue_wait_seconds", "Time that a picture waited in the queue for its first start.", waitBuckets, "lane"),
+		attempts:        counter("zimage_upstream_attempts_total", "Calls to an upstream that ended.", "upstream", "outcome"),
+		attemptDuration: histogram("zimage_upstream_attempt_duration_seconds", "Duration of calls to an upstream.", attemptBuckets, "upstream", "outcome"),
+		inFlight:        prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "zimage_upstream_in_flight", Help: "Calls to an upstream under way."}, []string{"upstream"}),
+		retries:         counter("zimage_upstream_retries_total", "Pictures put back into the queue for another attempt, by the outcome that caused it.", "upstream", "outcome"),
+		panics:          counter("zimage_panics_total", "Panics caught.", "where"),
+	}
+	info := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "zimage_build_info", Help: "Always 1; the labels tell what runs.",
+		ConstLabels: prometheus.Labels{"version": version, "go_version": runtime.Version()},
+	})
+	info.Set(1)
+	m.registry.MustRegister(
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), info,
+		m.requests, m.requestDuration, m.jobsSubmitted, m.jobsFinished, m.jobDuration, m.queueWait,
+		m.attempts, m.attemptDuration, m.inFlight, m.retries, m.panics,
+	)
+	return m
+}
+
+func counter(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+}
+
+func histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
+}
+
+// InitUpstream makes the series of an upstream before its first call, so that their rates start at 0 and an alert on
+// an outcome sees its first occurrence.
+func (m *Metrics) InitUpstream(name string) {
+	m.inFlight.WithLabelValues(name)
+	for _, o := range outcomes {
+		m.attempts.WithLabelValues(name, string(o))
+		m.retries.WithLabelValues(name, string(o))
+	}
+}
+
+// RequestDone counts an HTTP request. The route is a pattern, not a path, and the method a known one.
+func (m *Metrics) RequestDone(route, method string, status int, d time.Duration) {
+	code := strconv.Itoa(status)
+	m.requests.WithLabelValues(route, method, code).Inc()
+	m.requestDuration.WithLabelValues(route, method, code).Observe(d.Seconds())
+}
+
+// JobSubmitted counts an accepted job.
+func (m *Metrics) JobSubmitted(lane string) { m.jobsSubmitted.WithLabelValues(lane).Inc() }
+
+// JobFinished counts a job that reached a final state, d after it was accepted.
+func (m *Metrics) JobFinished(status string, d time.Duration) {
+	m.jobsFinished.WithLabelValues(status).Inc()
+	m.jobDuration.WithLabelValues(status).Observe(d.Seconds())
+}
+
+// QueueWait notes how long a picture waited for its first start.
+func (m *Metrics) QueueWait(lane string, d time.Duration) {
+	m.queueWait.WithLabelValues(lane).Observe(d.Seconds())
+}
+
+// AttemptStarted counts a call to an upstream as under way, until AttemptDone.
+func (m *Metrics) AttemptStarted(upstream string) { m.inFlight.WithLabelValues(upstream).Inc() }
+
+// AttemptDone counts a call to an upstream that ended after d.
+func (m *Metrics) AttemptDone(upstream, outcome string, d time.Duration) {
+	m.inFlight.WithLabelValues(upstream).Dec()
+	m.attempts.WithLabelValues(upstream, outcome).Inc()
+	m.attemptDuration.WithLabelValues(upstream, outcome).Observe(d.Seconds())
+}
+
+// PictureRetried counts a picture that gets another attempt after one with the outcome.
+func (m *Metrics) PictureRetried(upstream, outcome string) {
+	m.retries.WithLabelValues(upstream, outcome).Inc()
+}
+
+// Panicked counts a panic that was caught. The place is one of few, such as the name of a handler.
+func (m *Metrics) Panicked(where string) { m.panics.WithLabelValues(where).Inc() }
+
+// RegisterWaiters lets count tell, at each scrape, how many callers wait for a job. It is called once.
+func (m *Metrics) RegisterWaiters(count func() int) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(
+		prometheus.GaugeOpts{Name: "zimage_waiters", Help: "Callers that wait for a job."},
+		func() float64 { return float64(count()) },
+	))
+}
+
+// Handler serves the metrics to Prometheus.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
+}
