@@ -208,3 +208,17 @@ func TestUpstreamLimitOverWorkers(t *testing.T) {
 		t.Errorf("%d calls at once only %.0f %% of the time", limit, 100*full)
 	}
 }
+
+// Both processes start without Redis and need no restart when it comes.
+func TestStartsBeforeRedis(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t, redistest.Options{})
+	server.Kill()
+	g := newGateway(t, setup{redisURL: server.URL()})
+	if r := g.do(http.MethodPost, "/v1/chat/completions", chat("a cat")); r.status != http.StatusServiceUnavailable {
+		t.Errorf("without Redis a call gets %d %s", r.status, r.body)
+	}
+	server.Restart()
+	waitUntil(t, "the API is ready", patience, func() bool { return g.ready() == http.StatusOK })
+	g.wantPicture(g.goChat("a cat"), patience)
+}
