@@ -1,0 +1,72 @@
+# Needs Go and GNU make; every other tool is either fetched by Go at the version pinned here or optional.
+
+GOLANGCI_LINT_VERSION := 2.15.0
+GOVULNCHECK_VERSION   := 1.9.0
+
+VERSION      ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+IMAGE        ?= zimage-gateway
+TEST_TIMEOUT ?= 15m
+FUZZTIME     ?= 30s
+PKG          ?= ./...
+
+# The race detector needs cgo and a C compiler; without them the tests run all the same, just without it.
+RACE = $(shell set -- $$(go env CC); [ "$$(go env CGO_ENABLED)" = 1 ] && command -v "$$1" >/dev/null 2>&1 && echo -race)
+
+# The binary on PATH if it is the pinned version (quick), else Go builds that version (minutes, the first time).
+GOLANGCI_LINT = $(shell if [ "$$(golangci-lint version --short 2>/dev/null)" = "$(GOLANGCI_LINT_VERSION)" ]; then \
+	echo golangci-lint; else echo "go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(GOLANGCI_LINT_VERSION)"; fi)
+
+GO_BUILD = CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)'
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## the whole product in one process: api, worker, embedded Redis (ARGS=… is passed on)
+	@$(GO_BUILD) -o bin/api ./cmd/api
+	@exec bin/api -standalone $(ARGS)
+
+.PHONY: build
+build: ## bin/api and bin/worker
+	$(GO_BUILD) -o bin/ ./cmd/api ./cmd/worker
+
+.PHONY: test
+test: ## every test (PKG=./internal/job/ for one package)
+	go test $(RACE) -shuffle=on -count=1 -timeout $(TEST_TIMEOUT) $(PKG)
+
+.PHONY: lint
+lint: ## go vet, golangci-lint, tidy go.mod
+	go vet ./...
+	$(GOLANGCI_LINT) run
+	go mod tidy -diff
+
+.PHONY: check
+check: build lint test ## what CI runs
+
+.PHONY: vuln
+vuln: ## known vulnerabilities; not part of check, as it asks vuln.go.dev
+	go run golang.org/x/vuln/cmd/govulncheck@v$(GOVULNCHECK_VERSION) ./...
+
+.PHONY: bench
+bench: ## added latency from the API through the queue and back
+	go test -run '^$$' -bench . ./internal/e2e/
+
+.PHONY: fuzz
+fuzz: ## every fuzz test, FUZZTIME (30s) each
+	@list=$$(go test -list '^Fuzz' $(PKG)) || { echo "$$list"; exit 1; }; \
+	echo "$$list" | awk '/^Fuzz/ { name[++n] = $$1 } /^ok/ { for (i = 1; i <= n; i++) print $$2, name[i]; n = 0 }' | \
+	while read -r pkg name; do \
+		echo "== $$name ($$pkg)"; \
+		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$pkg" || exit 1; \
+	done
+
+.PHONY: docker
+docker: ## the image zimage-gateway (IMAGE=… for another name)
+	docker build --build-arg VERSION=$(VERSION) -t $(IMAGE) .
+
+.PHONY: clean
+clean: ## remove what was built or installed into the tree
+	rm -rf bin internal/e2e/node/node_modules
