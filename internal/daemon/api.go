@@ -27,6 +27,7 @@ const adminDrain = time.Second
 type Build struct {
 	Version string
 	Log     *slog.Logger
+	Metrics *telemetry.Metrics
 }
 
 // API runs the API process until ctx ends, then drains it. It returns nil on a clean stop.
@@ -45,13 +46,12 @@ func runAPI(ctx context.Context, c config.API, b Build, ready func(net.Addr)) er
 	if err != nil {
 		return err
 	}
-	metrics := telemetry.NewMetrics(b.Version)
 	store := job.NewStore(client, c.JobRetention)
 	watcher := job.NewWatcher(client, store, b.Log)
-	metrics.RegisterWaiters(watcher.Waiting)
+	b.Metrics.RegisterWaiters(watcher.Waiting)
 	handler, err := httpapi.New(httpapi.Config{
-		Jobs: job.NewService(store, watcher, queue.NewClient(client), metrics, b.Log), Catalog: catalog, Keys: values(c.Keys),
-		Logger: b.Log, Metrics: metrics, MaxBodyBytes: c.MaxBodyBytes, SyncTimeout: c.SyncTimeout,
+		Jobs: job.NewService(store, watcher, queue.NewClient(client), b.Metrics, b.Log), Catalog: catalog, Keys: values(c.Keys),
+		Logger: b.Log, Metrics: b.Metrics, MaxBodyBytes: c.MaxBodyBytes, SyncTimeout: c.SyncTimeout,
 		StreamKeepalive: c.StreamKeepalive, CORSOrigins: c.CORSAllowedOrigins, TrustProxyHeaders: c.TrustProxyHeaders,
 		PublicURL: c.PublicURL, Version: b.Version,
 	})
@@ -71,7 +71,7 @@ func runAPI(ctx context.Context, c config.API, b Build, ready func(net.Addr)) er
 	g := newGroup()
 	g.start(ctx, watcher.Run)
 	g.start(ctx, func(ctx context.Context) error {
-		return serve(ctx, private, adminHandler(b, metrics, health, admin.Queues(func() redis.UniversalClient { return client })), adminDrain, b.Log)
+		return serve(ctx, private, adminHandler(b, health, admin.Queues(func() redis.UniversalClient { return client })), adminDrain, b.Log)
 	})
 	g.start(ctx, func(ctx context.Context) error {
 		stop := context.AfterFunc(ctx, health.drain)
@@ -103,6 +103,6 @@ func values(secrets []config.Secret) []string {
 	return all
 }
 
-func adminHandler(b Build, m *telemetry.Metrics, h *health, queues http.Handler) http.Handler {
-	return admin.New(admin.Config{Metrics: m.Handler(), Ready: h.check, Queues: queues, Version: b.Version})
+func adminHandler(b Build, h *health, queues http.Handler) http.Handler {
+	return admin.New(admin.Config{Metrics: b.Metrics.Handler(), Ready: h.check, Queues: queues, Version: b.Version})
 }

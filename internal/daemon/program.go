@@ -53,14 +53,14 @@ func (p *Program) flagSet() *flag.FlagSet {
 	return p.flags
 }
 
-// Build returns what the daemons are given, with a logger after the settings.
+// Build returns what the daemons are given, with a logger after the settings. Call it once.
 func (p *Program) Build(c config.Common) Build {
 	log, err := telemetry.NewLogger(p.Stderr, c.LogLevel, c.LogFormat)
 	if err != nil {
 		log = slog.New(slog.NewJSONHandler(p.Stderr, nil)) // the settings were checked: cannot happen
 	}
 	redis.SetLogger(redisLogger{log})
-	return Build{Version: p.Version, Log: log}
+	return Build{Version: p.Version, Log: log, Metrics: telemetry.NewMetrics(p.Version)}
 }
 
 // Run parses the flags, does what they ask, or the work, and returns the exit code.

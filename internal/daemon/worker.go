@@ -12,7 +12,6 @@ import (
 	"github.com/zimage-gateway/zimage-gateway/internal/job"
 	"github.com/zimage-gateway/zimage-gateway/internal/queue"
 	"github.com/zimage-gateway/zimage-gateway/internal/redisconn"
-	"github.com/zimage-gateway/zimage-gateway/internal/telemetry"
 	"github.com/zimage-gateway/zimage-gateway/internal/upstream/exacg"
 	"github.com/zimage-gateway/zimage-gateway/internal/worker"
 )
@@ -33,15 +32,14 @@ func Worker(ctx context.Context, c config.Worker, b Build) error {
 		return fmt.Errorf("SD_API_URL: %w", err)
 	}
 	defer upstream.CloseIdleConnections()
-	metrics := telemetry.NewMetrics(b.Version)
-	metrics.InitUpstream(name)
+	b.Metrics.InitUpstream(name)
 	store := job.NewStore(clients.Commands, c.JobRetention)
 	processor := worker.NewProcessor(store, map[string]worker.Generator{name: upstream}, worker.Config{
 		MaxAttempts: c.MaxAttempts, RetryBaseDelay: c.RetryBaseDelay, RepeatAmbiguous: c.RetryAmbiguous,
-	}, metrics, b.Log)
+	}, b.Metrics, b.Log)
 	server := queue.NewServer(clients, queue.ServerConfig{
 		Upstreams: []string{name}, Concurrency: c.Concurrency, GlobalLimit: c.UpstreamMaxConcurrency,
-		ShutdownTimeout: c.ShutdownTimeout, OnPanic: func() { metrics.Panicked("task") },
+		ShutdownTimeout: c.ShutdownTimeout, OnPanic: func() { b.Metrics.Panicked("task") },
 	}, b.Log)
 	sweeper := job.NewSweeper(store, queue.NewClient(clients.Commands), b.Log)
 	health := &health{client: clients.Commands}
@@ -58,7 +56,7 @@ func Worker(ctx context.Context, c config.Worker, b Build) error {
 		}
 		started = append(started, slog.String("admin_address", private.Addr().String()))
 		g.start(ctx, func(ctx context.Context) error {
-			return serve(ctx, private, adminHandler(b, metrics, health, nil), adminDrain, b.Log)
+			return serve(ctx, private, adminHandler(b, health, nil), adminDrain, b.Log)
 		})
 	}
 	g.start(ctx, func(ctx context.Context) error {
