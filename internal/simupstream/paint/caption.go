@@ -14,6 +14,10 @@ var (
 
 // caption writes the texts at the lower edge, over a shade that makes white letters legible on any scene.
 func (c *canvas) caption(text, footnote string, shade color.RGBA) {
+	const enough = 400 // characters; no picture has room for more
+	if all := []rune(text); len(all) > enough {
+		text = string(all[:enough])
+	}
 	u := c.unit()
 	margin := max(3, math.Round(0.035*u))
 	room := float64(c.width()) - 2*margin

@@ -5,6 +5,7 @@ import (
 	"image/color"
 	"image/draw"
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/hajimehoshi/bitmapfont/v3"
@@ -35,10 +36,11 @@ type typeface struct {
 	parsed  *sfnt.Font
 	face    font.Face // nil: everything comes from the bitmap font
 	scratch sfnt.Buffer
+	cells   map[rune]*image.Alpha // of the bitmap font; nil: it has none to show
 }
 
 func newTypeface(size float64) *typeface {
-	t := &typeface{size: size}
+	t := &typeface{size: size, cells: map[rune]*image.Alpha{}}
 	if size < smallest {
 		t.size = cellWidth
 		return t
@@ -72,8 +74,11 @@ func (t *typeface) advance(r rune) (float64, bool) {
 		a, ok := t.face.GlyphAdvance(r)
 		return float64(a) / 64, ok
 	}
-	cell, ok := bitmapCell(r)
-	return float64(cell.Rect.Dx()) * t.size / cellWidth, ok
+	cell := t.cell(r)
+	if cell == nil {
+		return 0, false
+	}
+	return float64(cell.Rect.Dx()) * t.size / cellWidth, true
 }
 
 // width is the length of a line.
@@ -95,7 +100,7 @@ func (t *typeface) set(dst draw.Image, line []rune, x, baseline float64, v color
 			if at, mask, from, _, ok := t.face.Glyph(dot, r); ok {
 				draw.DrawMask(dst, at, src, image.Point{}, mask, from, draw.Over)
 			}
-		} else if cell, ok := bitmapCell(r); ok {
+		} else if cell := t.cell(r); cell != nil {
 			mask := smooth(cell, t.size/cellWidth)
 			at := image.Pt(int(math.Round(x)), int(math.Round(baseline-cellBaseline*t.size/cellWidth)))
 			draw.DrawMask(dst, mask.Rect.Add(at), src, image.Point{}, mask, image.Point{}, draw.Over)
@@ -105,20 +110,28 @@ func (t *typeface) set(dst draw.Image, line []rune, x, baseline float64, v color
 	}
 }
 
-// bitmapCell returns the pixels of r in the bitmap font, and false if it has none to show.
-func bitmapCell(r rune) (*image.Alpha, bool) {
+// cell returns the pixels of r in the bitmap font, or nil if it has none to show.
+func (t *typeface) cell(r rune) *image.Alpha {
+	cell, known := t.cells[r]
+	if !known {
+		cell = bitmapCell(r)
+		t.cells[r] = cell
+	}
+	return cell
+}
+
+func bitmapCell(r rune) *image.Alpha {
 	at, mask, from, _, ok := bitmapfont.FaceSC.Glyph(fixed.P(0, cellBaseline), r)
 	if !ok {
-		return &image.Alpha{}, false
+		return nil
 	}
 	cell := image.NewAlpha(image.Rect(0, 0, at.Dx(), cellHeight))
 	draw.Draw(cell, cell.Rect, mask, from, draw.Src)
-	for _, px := range cell.Pix {
-		if px != 0 {
-			return cell, true
-		}
+	isInk := func(px uint8) bool { return px != 0 }
+	if r != ' ' && r != '\u3000' && !slices.ContainsFunc(cell.Pix, isInk) {
+		return nil
 	}
-	return cell, r == ' ' || r == '\u3000'
+	return cell
 }
 
 // smooth enlarges a cell. Between pixels the cover is interpolated and cut off at a level, which rounds the corners off
