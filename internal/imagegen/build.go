@@ -10,6 +10,9 @@ import (
 // only slips of the keyboard, which would otherwise be paid for.
 const maxCFG = 100.0
 
+// maxPrompt bounds prompts, in bytes: each is kept with its job. It is far beyond what any model reads.
+const maxPrompt = 1 << 20
+
 // maxSeed is the highest seed a client may name; random ones stay below randomSeeds, as some upstreams read a signed 32-bit number.
 const (
 	maxSeed     = math.MaxUint32
@@ -47,9 +50,13 @@ func (m Model) NewSpec(p Params, random func() uint32) (Spec, error) {
 	if err != nil {
 		return Spec{}, err
 	}
+	negative, err := negativePrompt(p.NegativePrompt)
+	if err != nil {
+		return Spec{}, err
+	}
 	return Spec{
 		Model: m.ID, Upstream: m.Upstream, ModelIndex: m.ModelIndex,
-		Prompt: prompt, NegativePrompt: negativePrompt(p.NegativePrompt),
+		Prompt: prompt, NegativePrompt: negative,
 		Width: size.Width, Height: size.Height, Steps: steps, CFG: cfg, Quality: quality, Seeds: seeds,
 	}, nil
 }
@@ -69,6 +76,9 @@ func (m Model) prompt(text string) (clean, ratio string, err error) {
 	if strings.TrimSpace(text) == "" {
 		return "", "", missing("prompt", "prompt is required: say what to draw")
 	}
+	if len(text) > maxPrompt {
+		return "", "", invalid("prompt", "prompt must be at most %d bytes long", maxPrompt)
+	}
 	clean, ratio, _ = ParsePrompt(text, m.Ratios)
 	if strings.TrimSpace(clean) == "" {
 		return "", "", invalid("prompt", "prompt holds a ratio (%s) and nothing else: say what to draw", ratio)
@@ -76,12 +86,15 @@ func (m Model) prompt(text string) (clean, ratio string, err error) {
 	return clean, ratio, nil
 }
 
-func negativePrompt(text *string) *string {
-	if text == nil || *text == "" {
-		return nil
+func negativePrompt(text *string) (*string, error) {
+	switch {
+	case text == nil || *text == "":
+		return nil, nil //nolint:nilnil // none is a value
+	case len(*text) > maxPrompt:
+		return nil, invalid("negative_prompt", "negative_prompt must be at most %d bytes long", maxPrompt)
 	}
 	own := *text
-	return &own
+	return &own, nil
 }
 
 func pictures(n *int) (int, error) {

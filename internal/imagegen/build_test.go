@@ -2,6 +2,7 @@ package imagegen_test
 
 import (
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -117,6 +118,8 @@ func TestNewSpecRefuses(t *testing.T) {
 		"no prompt":          {params{}, imagegen.KindMissingParameter, "prompt", promptMessage},
 		"blank prompt":       {params{Prompt: " \n　"}, imagegen.KindMissingParameter, "prompt", promptMessage},
 		"nothing but ratios": {params{Prompt: "1:1, 16:9", Size: "64x64"}, imagegen.KindInvalidValue, "prompt", "prompt holds a ratio (16:9) and nothing else: say what to draw"},
+		"prompt too long":    {params{Prompt: strings.Repeat("猫", 350_000)}, imagegen.KindInvalidValue, "prompt", "prompt must be at most 1048576 bytes long"},
+		"negative too long":  {params{Prompt: "a cat", NegativePrompt: new(strings.Repeat("x", 1<<20+1))}, imagegen.KindInvalidValue, "negative_prompt", "negative_prompt must be at most 1048576 bytes long"},
 		"height missing":     {params{Prompt: "a cat", Width: new(1)}, imagegen.KindMissingParameter, "height", "height is required where width is given: send both or neither"},
 		"width missing":      {params{Prompt: "a cat", Height: new(64)}, imagegen.KindMissingParameter, "width", "width is required where height is given: send both or neither"},
 		"width too small":    {params{Prompt: "a cat", Width: new(63), Height: new(64)}, imagegen.KindInvalidValue, "width", "width must be 64 to 2048"},
