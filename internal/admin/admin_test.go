@@ -114,7 +114,7 @@ func TestReadyz(t *testing.T) {
 
 func TestDashboard(t *testing.T) {
 	t.Parallel()
-	redistest.Both(t, func(t *testing.T, url string) { //nolint:thelper // the test itself
+	redistest.Both(t, func(t *testing.T, url string) {
 		client, err := redisconn.New(url)
 		if err != nil {
 			t.Fatal(err)

@@ -15,7 +15,7 @@ func TestWorkerStopsAfterItsCall(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t, setup{upstream: simupstream.Config{Latency: 2 * time.Second}})
 	call := g.goChat("a cat")
-	g.waitForCall(1)
+	g.waitForCall()
 	g.worker.signal(syscall.SIGTERM)
 	waiting := g.goChat("another")
 	g.wantPicture(call, patience)
@@ -36,7 +36,7 @@ func TestWorkerHandsItsWorkBack(t *testing.T) {
 		workerEnv: []string{"SHUTDOWN_TIMEOUT=500ms"}, upstream: simupstream.Config{Behave: slowFirst(time.Hour)},
 	})
 	call := g.goChat("a cat")
-	g.waitForCall(1)
+	g.waitForCall()
 	g.startWorker()
 	if code := g.worker.stop(patience); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
@@ -56,7 +56,7 @@ func TestAPIDrains(t *testing.T) {
 		t.Parallel()
 		g := newGateway(t, setup{upstream: simupstream.Config{Latency: time.Second}})
 		call := g.goChat("a cat")
-		g.waitForCall(1)
+		g.waitForCall()
 		g.api.signal(syscall.SIGTERM)
 		g.wantPicture(call, patience)
 		if code := g.api.ended(patience); code != 0 {
@@ -69,7 +69,7 @@ func TestAPIDrains(t *testing.T) {
 			apiEnv: []string{"SHUTDOWN_TIMEOUT=300ms"}, upstream: simupstream.Config{Latency: time.Hour},
 		})
 		call := g.goChat("a cat")
-		g.waitForCall(1)
+		g.waitForCall()
 		g.api.signal(syscall.SIGTERM)
 		l := <-call
 		if l.err != nil || l.reply.status != http.StatusServiceUnavailable || !strings.Contains(string(l.reply.body), "shutting_down") ||

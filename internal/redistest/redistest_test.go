@@ -104,7 +104,7 @@ func TestBothRunsTwice(t *testing.T) { //nolint:tparallel // looks at what its s
 	t.Parallel()
 	urls := make(chan string, 2)
 	t.Run("both", func(t *testing.T) {
-		redistest.Both(t, func(t *testing.T, url string) { //nolint:thelper // the test itself
+		redistest.Both(t, func(t *testing.T, url string) {
 			if err := connect(t, url).Ping(t.Context()).Err(); err != nil {
 				t.Error(err)
 			}
