@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 )
@@ -23,7 +24,15 @@ func (s *Server) limitBody(next http.Handler) http.Handler {
 	})
 }
 
+// bodyTimeout is how long a client may take to send its body. It leaves room for an upload over a slow line.
+const bodyTimeout = 2 * time.Minute
+
 func readBody(r *http.Request) ([]byte, error) {
+	// Recorders in tests know no deadlines. Without one left behind, the connection still tells when its client goes away.
+	conn := http.NewResponseController(exchangeOf(r).w.Unwrap())
+	if err := conn.SetReadDeadline(time.Now().Add(bodyTimeout)); err == nil {
+		defer conn.SetReadDeadline(time.Time{}) //nolint:errcheck // it could be set
+	}
 	b, err := io.ReadAll(r.Body)
 	if err == nil {
 		return b, nil
