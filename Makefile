@@ -52,7 +52,7 @@ vuln: ## known vulnerabilities; not part of check, as it asks vuln.go.dev
 
 .PHONY: bench
 bench: ## added latency from the API through the queue and back
-	go test -run '^$$' -bench . ./internal/e2e/
+	go test -run '^$$' -bench . -benchtime 2000x ./internal/e2e/
 
 .PHONY: fuzz
 fuzz: ## every fuzz test, FUZZTIME (30s) each

@@ -77,12 +77,12 @@ func (g *gateway) startAPI() {
 }
 
 // startWorker starts one more worker process.
-func (g *gateway) startWorker(env ...string) *process {
+func (g *gateway) startWorker() *process {
 	g.t.Helper()
-	p := launch(g.t, "worker", append(append([]string{
+	p := launch(g.t, "worker", append([]string{
 		"REDIS_URL=" + g.setup.redisURL, "SD_API_KEY=" + upstreamKey, "SD_API_URL=" + g.upURL + simupstream.GeneratePath,
 		"ADMIN_ADDR=127.0.0.1:0",
-	}, g.setup.workerEnv...), env...))
+	}, g.setup.workerEnv...))
 	p.logged("worker is running")
 	return p
 }

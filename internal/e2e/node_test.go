@@ -27,7 +27,7 @@ func TestNodeOpenAI(t *testing.T) {
 		apiEnv:   []string{"STREAM_KEEPALIVE=40ms"}, // so that a waiting stream really sends comments
 		upstream: simupstream.Config{Latency: 300 * time.Millisecond},
 	})
-	cmd := exec.CommandContext(t.Context(), node, "--test", "sdk.test.mjs")
+	cmd := exec.CommandContext(t.Context(), node, "--test", "sdk.test.mjs") //nolint:gosec // Node, from PATH
 	cmd.Dir = "node"
 	cmd.Env = append(os.Environ(), "GATEWAY_URL="+g.url, "GATEWAY_KEY="+clientKey)
 	out, err := cmd.CombinedOutput()

@@ -16,10 +16,10 @@ func always(b simupstream.Behaviour) func(simupstream.Request) simupstream.Behav
 	return func(simupstream.Request) simupstream.Behaviour { return b }
 }
 
-// first answers the first n calls so, later ones with a picture.
-func first(n int, b simupstream.Behaviour) func(simupstream.Request) simupstream.Behaviour {
+// once answers the first call so, later ones with a picture.
+func once(b simupstream.Behaviour) func(simupstream.Request) simupstream.Behaviour {
 	return func(r simupstream.Request) simupstream.Behaviour {
-		if r.Call <= n {
+		if r.Call == 1 {
 			return b
 		}
 		return simupstream.Behaviour{}
@@ -69,9 +69,9 @@ func TestUpstreamFailures(t *testing.T) {
 		code   string
 		ledger string
 	}{
-		"busy, then a picture":        {first(1, simupstream.Decline(http.StatusServiceUnavailable, "try later")), nil, 200, "", "refused/no ok/yes"},
-		"busy in words":               {first(1, simupstream.Decline(http.StatusOK, "服务器繁忙，请稍后再试")), nil, 200, "", "refused/no ok/yes"},
-		"a reset, then a picture":     {first(1, simupstream.Behaviour{Fault: simupstream.FaultReset}), nil, 200, "", "unknown/unknown ok/yes"},
+		"busy, then a picture":        {once(simupstream.Decline(http.StatusServiceUnavailable, "try later")), nil, 200, "", "refused/no ok/yes"},
+		"busy in words":               {once(simupstream.Decline(http.StatusOK, "服务器繁忙，请稍后再试")), nil, 200, "", "refused/no ok/yes"},
+		"a reset, then a picture":     {once(simupstream.Behaviour{Fault: simupstream.FaultReset}), nil, 200, "", "unknown/unknown ok/yes"},
 		"always 500":                  {always(simupstream.Behaviour{Status: 500, Body: "oops"}), nil, 502, "upstream_error", "unknown/unknown unknown/unknown"},
 		"HTML with 200":               {always(simupstream.Behaviour{Body: "<html>hello"}), nil, 502, "upstream_error", "unknown/unknown unknown/unknown"},
 		"a refusal is not repeated":   {always(simupstream.Decline(http.StatusBadRequest, "prompt not allowed")), nil, 400, "upstream_rejected", "refused/no"},
@@ -79,7 +79,7 @@ func TestUpstreamFailures(t *testing.T) {
 		"our points are spent":        {always(simupstream.Decline(http.StatusPaymentRequired, secretText)), nil, 502, "upstream_unavailable", "refused/no"},
 		"it never answers":            {always(simupstream.Behaviour{Fault: simupstream.FaultHang}), []string{"UPSTREAM_TIMEOUT=150ms"}, 502, "upstream_timeout", "unknown/unknown unknown/unknown"},
 		"unknown outcomes once only":  {always(simupstream.Behaviour{Fault: simupstream.FaultReset}), []string{"RETRY_AMBIGUOUS=false"}, 502, "upstream_outcome_unknown", "unknown/unknown"},
-		"but refusals more than once": {first(1, simupstream.Decline(http.StatusTooManyRequests, "slow down")), []string{"RETRY_AMBIGUOUS=false"}, 200, "", "refused/no ok/yes"},
+		"but refusals more than once": {once(simupstream.Decline(http.StatusTooManyRequests, "slow down")), []string{"RETRY_AMBIGUOUS=false"}, 200, "", "refused/no ok/yes"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -109,7 +109,7 @@ func TestUpstreamFailures(t *testing.T) {
 // A job of three pictures of which one fails brings two, and the metrics count all calls.
 func TestPicturesThereAreAreKept(t *testing.T) {
 	t.Parallel()
-	g := newGateway(t, setup{upstream: simupstream.Config{Behave: first(1, simupstream.Decline(http.StatusBadRequest, "not this one"))}})
+	g := newGateway(t, setup{upstream: simupstream.Config{Behave: once(simupstream.Decline(http.StatusBadRequest, "not this one"))}})
 	r := g.do(http.MethodPost, "/v1/images/generations", map[string]any{"prompt": "a cat", "n": 3, "seed": 4294967295})
 	var images struct {
 		Data []struct {

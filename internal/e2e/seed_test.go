@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -34,9 +35,7 @@ func TestOrders(t *testing.T) {
 	g := newGateway(t, setup{})
 	with := func(prompt string, fields map[string]any) map[string]any {
 		body := chat(prompt)
-		for k, v := range fields {
-			body[k] = v
-		}
+		maps.Copy(body, fields)
 		return body
 	}
 	want := func(prompt string, width, height int, fields map[string]any) map[string]any {
@@ -44,9 +43,7 @@ func TestOrders(t *testing.T) {
 			"prompt": prompt, "width": float64(width), "height": float64(height),
 			"steps": 8.0, "cfg": 7.0, "model_index": 5.0,
 		}
-		for k, v := range fields {
-			order[k] = v
-		}
+		maps.Copy(order, fields)
 		return order
 	}
 	cases := map[string]struct {
@@ -63,7 +60,8 @@ func TestOrders(t *testing.T) {
 		"width and height win":       {with("a cat, 16:9", map[string]any{"width": 640, "height": 480}), want("a cat", 640, 480, nil)},
 		"cfg, seed, negative prompt": {with("a cat", map[string]any{"cfg": 3.5, "seed": 42, "negative_prompt": "dogs"}), want("a cat", 2048, 2048, map[string]any{"cfg": 3.5, "seed": 42.0, "negative_prompt": "dogs"})},
 		"the last user's message": {map[string]any{"messages": []any{
-			map[string]any{"role": "user", "content": "a dog"}, map[string]any{"role": "assistant", "content": "![a dog](http://x/y.png)"},
+			map[string]any{"role": "user", "content": "a dog"},
+			map[string]any{"role": "assistant", "content": "![a dog](http://x/y.png)"},
 			map[string]any{"role": "user", "content": []any{map[string]any{"type": "text", "text": "a"}, map[string]any{"type": "text", "text": "cat"}}},
 		}}, want("a cat", 2048, 2048, nil)},
 	}
@@ -114,7 +112,7 @@ func TestModels(t *testing.T) {
 func TestBrowsersMayCall(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t, setup{noWorker: true})
-	ask := func(method, key string) *http.Response {
+	ask := func(method, key string) reply {
 		t.Helper()
 		req, err := http.NewRequestWithContext(t.Context(), method, g.url+"/v1/models", nil)
 		if err != nil {
@@ -132,15 +130,15 @@ func TestBrowsersMayCall(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = resp.Body.Close()
-		return resp
+		return reply{status: resp.StatusCode, header: resp.Header}
 	}
 	preflight := ask(http.MethodOptions, "")
-	if preflight.StatusCode != http.StatusNoContent || !strings.EqualFold(preflight.Header.Get("Access-Control-Allow-Headers"), "authorization,content-type,x-stainless-os") {
-		t.Errorf("preflight: %d %v", preflight.StatusCode, preflight.Header)
+	if preflight.status != http.StatusNoContent || !strings.EqualFold(preflight.header.Get("Access-Control-Allow-Headers"), "authorization,content-type,x-stainless-os") {
+		t.Errorf("preflight: %d %v", preflight.status, preflight.header)
 	}
 	for key, status := range map[string]int{clientKey: http.StatusOK, "wrong": http.StatusUnauthorized} {
-		if r := ask(http.MethodGet, key); r.StatusCode != status || r.Header.Get("Access-Control-Allow-Origin") != "*" || r.Header.Get("X-Request-Id") == "" {
-			t.Errorf("with key %q: %d %v", key, r.StatusCode, r.Header)
+		if r := ask(http.MethodGet, key); r.status != status || r.header.Get("Access-Control-Allow-Origin") != "*" || r.header.Get("X-Request-Id") == "" {
+			t.Errorf("with key %q: %d %v", key, r.status, r.header)
 		}
 	}
 }

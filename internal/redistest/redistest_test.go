@@ -13,7 +13,7 @@ import (
 
 func TestMain(m *testing.M) { redistest.Main(m) }
 
-func connect(t *testing.T, url string) redis.UniversalClient { //nolint:ireturn // as redisconn.New
+func connect(t *testing.T, url string) redis.UniversalClient {
 	t.Helper()
 	c, err := redisconn.New(url)
 	if err != nil {
