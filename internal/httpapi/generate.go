@@ -34,12 +34,22 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, openai.NewChatCompletion(j))
 }
 
-func (s *Server) images(w http.ResponseWriter, r *http.Request) error {
+// imagesRequest reads the body that images and jobs share.
+func (s *Server) imagesRequest(r *http.Request) (openai.ImagesRequest, imagegen.Spec, error) {
 	body, err := readBody(r)
 	if err != nil {
-		return err
+		return openai.ImagesRequest{}, imagegen.Spec{}, err
 	}
 	req, err := openai.DecodeImages(body)
+	if err != nil {
+		return openai.ImagesRequest{}, imagegen.Spec{}, err
+	}
+	spec, err := s.spec(req.Model, req.Params)
+	return req, spec, err
+}
+
+func (s *Server) images(w http.ResponseWriter, r *http.Request) error {
+	req, spec, err := s.imagesRequest(r)
 	if err != nil {
 		return err
 	}
@@ -48,10 +58,6 @@ func (s *Server) images(w http.ResponseWriter, r *http.Request) error {
 			Kind: imagegen.KindInvalidValue, Param: "stream",
 			Message: "Images cannot be streamed in this version: leave stream out, or use /v1/chat/completions.",
 		}
-	}
-	spec, err := s.spec(req.Model, req.Params)
-	if err != nil {
-		return err
 	}
 	j, err := s.generate(w, r, spec)
 	if err != nil {

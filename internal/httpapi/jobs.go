@@ -29,15 +29,7 @@ var errPollOver = errors.New("the poll is over")
 func jobPath(id job.ID) string { return "/v1/jobs/" + url.PathEscape(string(id)) }
 
 func (s *Server) createJob(w http.ResponseWriter, r *http.Request) error {
-	body, err := readBody(r)
-	if err != nil {
-		return err
-	}
-	req, err := openai.DecodeImages(body)
-	if err != nil {
-		return err
-	}
-	spec, err := s.spec(req.Model, req.Params)
+	_, spec, err := s.imagesRequest(r)
 	if err != nil {
 		return err
 	}
