@@ -6,9 +6,25 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/zimage-gateway/zimage-gateway/internal/redistest"
 )
+
+// defaults is what the two binaries say of each variable's default.
+var defaults = map[string]map[string]string{
+	"api": {
+		"GATEWAY_API_KEY": "required", "LISTEN_ADDR": "default :8080)", "ADMIN_ADDR": "default 127.0.0.1:9090)",
+		"PUBLIC_URL": "derived from the request)", "SYNC_TIMEOUT": "default 5m)", "STREAM_KEEPALIVE": "default 10s)",
+		"MAX_BODY_BYTES": "default 26214400)", "CORS_ALLOWED_ORIGINS": "default *)", "TRUST_PROXY_HEADERS": "default false)",
+	},
+	"worker": {
+		"SD_API_KEY": "required", "SD_API_URL": "default https://sd.exacg.cc/api/v1/generate_image)",
+		"ADMIN_ADDR": "default 127.0.0.1:9091)", "WORKER_CONCURRENCY": "default 10)", "UPSTREAM_MAX_CONCURRENCY": "default 0)",
+		"UPSTREAM_TIMEOUT": "default 3m)", "MAX_ATTEMPTS": "default 4)", "RETRY_BASE_DELAY": "default 1s)", "RETRY_AMBIGUOUS": "default true)",
+	},
+	"both": {
+		"REDIS_URL": "default redis://127.0.0.1:6379/0)", "MODEL_ALIASES": "none)", "JOB_RETENTION": "default 24h)",
+		"SHUTDOWN_TIMEOUT": "default 30s)", "LOG_LEVEL": "default info)", "LOG_FORMAT": "default json)",
+	},
+}
 
 func TestVersionAndHelp(t *testing.T) {
 	t.Parallel()
@@ -20,13 +36,16 @@ func TestVersionAndHelp(t *testing.T) {
 		if code := p.ended(patience); code != 0 {
 			t.Errorf("%s -help exits %d", name, code)
 		}
-		for _, want := range []string{"REDIS_URL", "redis://127.0.0.1:6379/0", "JOB_RETENTION", "24h", "ADMIN_ADDR"} {
-			if !strings.Contains(p.output(), want) {
-				t.Errorf("%s -help lacks %s:\n%s", name, want, p.output())
+		for _, variables := range []map[string]string{defaults[name], defaults["both"]} {
+			for variable, what := range variables {
+				if want := "\n  " + variable + " (" + what; !strings.Contains(p.output(), want) {
+					t.Errorf("%s -help lacks %q:\n%s", name, want, p.output())
+				}
 			}
 		}
-		if code := launch(t, name, nil, "-nonsense").ended(patience); code != 2 {
-			t.Errorf("%s -nonsense exits %d, want 2", name, code)
+		p = launch(t, name, nil, "-nonsense")
+		if code := p.ended(patience); code != 2 || !strings.Contains(p.output(), "-nonsense") {
+			t.Errorf("%s -nonsense exits %d, want 2, and says %s", name, code, p.output())
 		}
 	}
 }
@@ -39,11 +58,11 @@ func TestBadConfiguration(t *testing.T) {
 		want []string
 	}{
 		"api": {
-			[]string{"REDIS_URL=redis://u:hunter2@host:notaport/0", "SYNC_TIMEOUT=soon", "LISTEN_ADDR=nowhere", "GATEWAY_API_KEY=hunter2 with blanks"},
-			[]string{"REDIS_URL", "SYNC_TIMEOUT", "LISTEN_ADDR", "GATEWAY_API_KEY"},
+			[]string{"REDIS_URL=redis://u:hunter2@host:notaport/0", "SYNC_TIMEOUT=soon", "LISTEN_ADDR=nowhere", "GATEWAY_API_KEY=hunter2 with blanks", "PUBLIC_URL=ftp://u:hunter2@h"},
+			[]string{"REDIS_URL", "SYNC_TIMEOUT", "LISTEN_ADDR", "GATEWAY_API_KEY", "PUBLIC_URL"},
 		},
 		"worker": {
-			[]string{"SD_API_KEY_FILE=/nowhere/hunter2", "SD_API_URL=ftp://x", "WORKER_CONCURRENCY=0"},
+			[]string{"SD_API_KEY_FILE=/nowhere/hunter2", "SD_API_URL=ftp://u:hunter2@x", "WORKER_CONCURRENCY=0"},
 			[]string{"SD_API_KEY_FILE", "SD_API_URL", "WORKER_CONCURRENCY"},
 		},
 	}
@@ -69,16 +88,18 @@ func TestBadConfiguration(t *testing.T) {
 
 func TestIdleProcessesStopAtOnce(t *testing.T) {
 	t.Parallel()
-	g := newGateway(t, setup{})
-	began := time.Now()
-	for _, p := range []*process{g.api, g.worker} {
-		p.signal(syscall.SIGINT)
-		if code := p.ended(patience); code != 0 {
-			t.Errorf("%s exits %d on SIGINT, want 0", p.name, code)
+	for _, how := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		g := newGateway(t, setup{})
+		for _, p := range []*process{g.api, g.worker} {
+			began := time.Now()
+			p.signal(how)
+			if code := p.ended(patience); code != 0 {
+				t.Errorf("%s exits %d on %v, want 0", p.name, code, how)
+			}
+			if took := time.Since(began); took > 3*time.Second {
+				t.Errorf("%s took %v to stop on %v", p.name, took, how)
+			}
 		}
-	}
-	if took := time.Since(began); took > 5*time.Second {
-		t.Errorf("stopping took %v", took)
 	}
 }
 
@@ -89,21 +110,41 @@ func TestPortInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close() //nolint:errcheck // it was never used
-	p := launch(t, "api", []string{"GATEWAY_API_KEY=k", "ADMIN_ADDR=127.0.0.1:0", "LISTEN_ADDR=" + l.Addr().String()})
-	if code := p.ended(patience); code != 1 || !strings.Contains(p.output(), "api: LISTEN_ADDR: ") {
-		t.Errorf("exit code %d and %s; want 1 and LISTEN_ADDR named", code, p.output())
+	taken := l.Addr().String()
+	for name, c := range map[string]struct {
+		binary, variable string
+		env              []string
+	}{
+		"the api's":         {"api", "LISTEN_ADDR", []string{"GATEWAY_API_KEY=k", "ADMIN_ADDR=127.0.0.1:0"}},
+		"the api's private": {"api", "ADMIN_ADDR", []string{"GATEWAY_API_KEY=k", "LISTEN_ADDR=127.0.0.1:0"}},
+		"the worker's":      {"worker", "ADMIN_ADDR", []string{"SD_API_KEY=k"}},
+	} {
+		p := launch(t, c.binary, append(c.env, c.variable+"="+taken))
+		if code := p.ended(patience); code != 1 || !strings.Contains(p.output(), c.binary+": "+c.variable+": ") || !strings.Contains(p.output(), taken) {
+			t.Errorf("%s: exit code %d and %s; want 1 and %s named", name, code, p.output(), c.variable)
+		}
 	}
 }
 
 func TestHealthcheck(t *testing.T) {
 	t.Parallel()
-	g := newGateway(t, setup{redisURL: redistest.URL(t), noWorker: true})
-	env := []string{"GATEWAY_API_KEY=k", "ADMIN_ADDR=" + strings.TrimPrefix(g.admin, "http://")}
-	if code := launch(t, "api", env, "-healthcheck").ended(patience); code != 0 {
-		t.Errorf("healthcheck of a running api exits %d", code)
+	g := newGateway(t, setup{})
+	check := func(name, admin string) int {
+		t.Helper()
+		return launch(t, name, []string{"GATEWAY_API_KEY=k", "SD_API_KEY=k", "ADMIN_ADDR=" + admin}, "-healthcheck").ended(patience)
 	}
-	g.api.kill()
-	if code := launch(t, "api", env, "-healthcheck").ended(patience); code != 1 {
-		t.Errorf("healthcheck of a dead api exits %d, want 1", code)
+	for p, message := range map[*process]string{g.api: "api is listening", g.worker: "worker is running"} {
+		admin, _ := p.logged(message)["admin_address"].(string)
+		if code := check(p.name, admin); code != 0 {
+			t.Errorf("healthcheck of a running %s exits %d", p.name, code)
+		}
+		p.kill()
+		if code := check(p.name, admin); code != 1 {
+			t.Errorf("healthcheck of a dead %s exits %d, want 1", p.name, code)
+		}
+	}
+	cut := newGateway(t, setup{redisURL: "redis://127.0.0.1:1/0", noWorker: true})
+	if code := check("api", strings.TrimPrefix(cut.admin, "http://")); code != 1 {
+		t.Errorf("healthcheck of an api without Redis exits %d, want 1", code)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -143,6 +144,28 @@ func (g *gateway) do(method, path string, body any) reply {
 	g.t.Helper()
 	r, err := g.call(context.Background(), method, path, body)
 	if err != nil {
+		g.t.Fatal(err)
+	}
+	return r
+}
+
+// send makes one request as it is given: with these headers and no others, and a body that need not be JSON.
+func (g *gateway) send(method, path, body string, header map[string]string) reply {
+	g.t.Helper()
+	req, err := http.NewRequestWithContext(g.t.Context(), method, g.url+path, strings.NewReader(body))
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	for name, value := range header {
+		req.Header.Set(name, value)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was read
+	r := reply{status: resp.StatusCode, header: resp.Header}
+	if r.body, err = io.ReadAll(resp.Body); err != nil {
 		g.t.Fatal(err)
 	}
 	return r

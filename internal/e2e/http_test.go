@@ -1,15 +1,23 @@
 package e2e_test
 
 import (
-	"context"
-	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/zimage-gateway/zimage-gateway/internal/simupstream"
 )
+
+// held is an upstream that draws nothing until release is called, which every test must do before it ends.
+func held() (config simupstream.Config, release func()) {
+	gate := make(chan struct{})
+	return simupstream.Config{Behave: func(simupstream.Request) simupstream.Behaviour {
+		<-gate
+		return simupstream.Behaviour{}
+	}}, sync.OnceFunc(func() { close(gate) })
+}
 
 func TestPathForms(t *testing.T) {
 	t.Parallel()
@@ -21,6 +29,45 @@ func TestPathForms(t *testing.T) {
 		r := g.do(http.MethodPost, path, chat("a cat"))
 		if r.status != http.StatusOK || r.header.Get("X-Job-Id") == "" || r.header.Get("X-Request-Id") == "" {
 			t.Errorf("%s: %d %v %s", path, r.status, r.header, r.body)
+		}
+	}
+	job := g.do(http.MethodPost, "/v1/v1/jobs/?api-version=1", map[string]any{"prompt": "a cat"}).header.Get("X-Job-Id")
+	for _, path := range []string{
+		"/models", "/v1/models/", "/v1/v1/models", "/models/Z-Image", "/v1/models/Z-Image/?api-version=1", "/jobs/" + job, "/v1/v1/jobs/" + job + "/",
+	} {
+		if r := g.do(http.MethodGet, path, nil); r.status != http.StatusOK {
+			t.Errorf("%s: %d %s", path, r.status, r.body)
+		}
+	}
+}
+
+func TestRequestIDs(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t, setup{noWorker: true})
+	longest := strings.Repeat("x", 128)
+	for name, c := range map[string]struct {
+		given string
+		kept  bool
+	}{
+		"none":                {"", false},
+		"the client's own":    {"my-request/1", true},
+		"the longest":         {longest, true},
+		"too long":            {longest + "x", false},
+		"with a blank in it":  {"my request", false},
+		"with other letters":  {"请求", false},
+		"an error has it too": {"my-request/2", true},
+	} {
+		header := map[string]string{"Authorization": "Bearer " + clientKey}
+		if c.given != "" {
+			header["X-Request-Id"] = c.given
+		}
+		path := "/v1/models"
+		if strings.HasPrefix(name, "an error") {
+			path = "/v1/nothing"
+		}
+		got := g.send(http.MethodGet, path, "", header).header.Get("X-Request-Id")
+		if got == "" || (got == c.given) != c.kept {
+			t.Errorf("%s: x-request-id %q of %q", name, got, c.given)
 		}
 	}
 }
@@ -35,8 +82,10 @@ func TestRefusals(t *testing.T) {
 	}{
 		"no JSON":             {http.MethodPost, "/v1/chat/completions", `{"messages":`, 400, "invalid_json"},
 		"no prompt":           {http.MethodPost, "/v1/chat/completions", `{"messages":[]}`, 400, "missing_required_parameter"},
+		"only a ratio":        {http.MethodPost, "/v1/chat/completions", `{"prompt":"16:9"}`, 400, "invalid_value"},
 		"only a width":        {http.MethodPost, "/v1/images/generations", `{"prompt":"a cat","width":100}`, 400, "missing_required_parameter"},
 		"a width too large":   {http.MethodPost, "/v1/images/generations", `{"prompt":"a cat","width":4096,"height":64}`, 400, "invalid_value"},
+		"a seed too large":    {http.MethodPost, "/v1/images/generations", `{"prompt":"a cat","seed":4294967296}`, 400, "invalid_value"},
 		"a model not there":   {http.MethodPost, "/v1/images/generations", `{"prompt":"a cat","model":"gpt-9"}`, 404, "model_not_found"},
 		"a body too large":    {http.MethodPost, "/v1/images/generations", `{"prompt":"` + strings.Repeat("x", 2000) + `"}`, 413, "request_too_large"},
 		"a path not there":    {http.MethodGet, "/v1/nothing", "", 404, "unknown_url"},
@@ -44,41 +93,29 @@ func TestRefusals(t *testing.T) {
 		"a job not there":     {http.MethodGet, "/v1/jobs/job_aaaaaaaaaaaaaaaaaaaaaaaaaa", "", 404, "job_not_found"},
 		"no id that could be": {http.MethodGet, "/v1/jobs/..%2f..", "", 404, "job_not_found"},
 	} {
-		req, err := http.NewRequestWithContext(t.Context(), c.method, g.url+c.path, strings.NewReader(c.body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Api-Key", clientKey)
-		req.Header.Set("X-Request-Id", "my-request")
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, err := io.ReadAll(resp.Body)
-		_ = resp.Body.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
+		r := g.send(c.method, c.path, c.body, map[string]string{"Api-Key": clientKey})
 		var e errorBody
-		reply{status: resp.StatusCode, body: body}.into(t, &e)
-		if resp.StatusCode != c.status || e.Error.Code != c.code || e.Error.Type != "invalid_request_error" || e.Error.Message == "" {
-			t.Errorf("%s: %d %s, want %d %s", name, resp.StatusCode, body, c.status, c.code)
+		r.into(t, &e)
+		if r.status != c.status || e.Error.Code != c.code || e.Error.Type != "invalid_request_error" || e.Error.Message == "" {
+			t.Errorf("%s: %d %s, want %d %s", name, r.status, r.body, c.status, c.code)
 		}
-		if got := resp.Header.Get("X-Request-Id"); got != "my-request" {
-			t.Errorf("%s: x-request-id %q", name, got)
+		if r.header.Get("X-Request-Id") == "" {
+			t.Errorf("%s: no x-request-id", name)
 		}
 	}
 }
 
 func TestJobWithoutWaiting(t *testing.T) {
 	t.Parallel()
-	g := newGateway(t, setup{upstream: simupstream.Config{Latency: 500 * time.Millisecond}})
+	upstream, release := held()
+	defer release()
+	g := newGateway(t, setup{upstream: upstream})
 	made := g.do(http.MethodPost, "/v1/jobs", map[string]any{"prompt": "a cat, 16:9", "n": 2})
 	location := made.header.Get("Location")
 	if made.status != http.StatusAccepted || !strings.HasPrefix(location, "/v1/jobs/job_") || made.header.Get("Retry-After") == "" {
 		t.Fatalf("got %d %v %s", made.status, made.header, made.body)
 	}
-	var j struct {
+	type job struct {
 		Status  string `json:"status"`
 		Request struct {
 			Prompt string `json:"prompt"`
@@ -91,81 +128,55 @@ func TestJobWithoutWaiting(t *testing.T) {
 			} `json:"data"`
 		} `json:"result"`
 	}
-	polled := g.do(http.MethodGet, location+"?wait=1ms", nil)
-	polled.into(t, &j)
-	if j.Status != "queued" && j.Status != "in_progress" || polled.header.Get("Retry-After") == "" {
-		t.Errorf("a short poll: %v %s", polled.header, polled.body)
+	look := func(query string) (job, reply, time.Duration) {
+		t.Helper()
+		began := time.Now()
+		r := g.do(http.MethodGet, location+query, nil)
+		var j job
+		r.into(t, &j)
+		return j, r, time.Since(began)
 	}
-	g.do(http.MethodGet, location+"?wait=20s", nil).into(t, &j)
+	for query, least := range map[string]time.Duration{"": 0, "?wait=400ms": 400 * time.Millisecond} {
+		j, r, took := look(query)
+		if j.Status != "queued" && j.Status != "in_progress" || r.header.Get("Retry-After") == "" || took < least || took > least+5*time.Second {
+			t.Errorf("a look at %q after %v: %v %s", query, took, r.header, r.body)
+		}
+	}
+	released := time.AfterFunc(200*time.Millisecond, release)
+	defer released.Stop()
+	j, r, took := look("?wait=30s")
 	if j.Status != "completed" || j.Request.Prompt != "a cat" || j.Request.N != 2 || j.Request.Width != 2048 || len(j.Result.Data) != 2 {
 		t.Errorf("job = %+v", j)
 	}
-	stranger, err := http.NewRequestWithContext(t.Context(), http.MethodGet, g.url+location, nil)
-	if err != nil {
-		t.Fatal(err)
+	if took < 150*time.Millisecond || took > 10*time.Second || r.header.Get("Retry-After") != "" {
+		t.Errorf("the end was told after %v, with %v", took, r.header)
 	}
-	stranger.Header.Set("Authorization", "Bearer sk-other")
-	resp, err := http.DefaultClient.Do(stranger)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close() //nolint:errcheck // only the status matters
-	if resp.StatusCode != http.StatusNotFound {
-		t.Errorf("another key's look at the job: %d, want 404", resp.StatusCode)
+	for key, status := range map[string]int{clientKey: http.StatusOK, "sk-other": http.StatusNotFound} {
+		if r := g.send(http.MethodGet, location, "", map[string]string{"Authorization": "Bearer " + key}); r.status != status {
+			t.Errorf("a look with key %s: %d, want %d", key, r.status, status)
+		}
 	}
 }
 
 // A caller out of patience is told where its job is; the job goes on.
 func TestSyncTimeout(t *testing.T) {
 	t.Parallel()
-	g := newGateway(t, setup{apiEnv: []string{"SYNC_TIMEOUT=200ms"}, upstream: simupstream.Config{Latency: time.Second}})
+	upstream, release := held()
+	defer release()
+	g := newGateway(t, setup{apiEnv: []string{"SYNC_TIMEOUT=200ms"}, upstream: upstream})
 	r := g.do(http.MethodPost, "/v1/chat/completions", chat("a cat"))
 	var e errorBody
 	r.into(t, &e)
 	location := r.header.Get("Location")
-	if r.status != http.StatusGatewayTimeout || e.Error.Code != "generation_timeout" || location == "" || r.header.Get("X-Should-Retry") != "true" {
+	if r.status != http.StatusGatewayTimeout || e.Error.Code != "generation_timeout" || e.Error.Type != "server_error" ||
+		location != "/v1/jobs/"+r.header.Get("X-Job-Id") || r.header.Get("X-Should-Retry") != "true" {
 		t.Fatalf("got %d %v %s", r.status, r.header, r.body)
 	}
+	g.waitForCall()
+	release()
 	var j jobBody
 	g.do(http.MethodGet, location+"?wait=20s", nil).into(t, &j)
-	if j.Status != "completed" {
-		t.Errorf("job = %+v", j)
-	}
-}
-
-// TestWaitingStream looks at the bytes: an empty line after a comment, or any field but data, breaks released clients.
-func TestWaitingStream(t *testing.T) {
-	t.Parallel()
-	g := newGateway(t, setup{apiEnv: []string{"STREAM_KEEPALIVE=50ms"}, upstream: simupstream.Config{Latency: 400 * time.Millisecond}})
-	body := chat("a cat")
-	body["stream"] = true
-	r, err := g.call(context.Background(), http.MethodPost, "/v1/chat/completions", body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := r.header.Get("Content-Type"); r.status != http.StatusOK || got != "text/event-stream; charset=utf-8" || r.header.Get("X-Accel-Buffering") != "no" {
-		t.Errorf("%d %v", r.status, r.header)
-	}
-	lines := strings.Split(string(r.body), "\n")
-	if !strings.HasPrefix(lines[0], "data: ") || !strings.Contains(lines[0], `"role":"assistant"`) {
-		t.Errorf("the first line is %q, want the role", lines[0])
-	}
-	comments := 0
-	for i, line := range lines {
-		switch {
-		case strings.HasPrefix(line, ":"):
-			comments++
-			if lines[i+1] == "" {
-				t.Errorf("an empty line follows the comment %q", line)
-			}
-		case line != "" && !strings.HasPrefix(line, "data: "):
-			t.Errorf("line %q is neither data nor comment", line)
-		}
-	}
-	if comments < 2 {
-		t.Errorf("%d comments in 400 ms, want one every 50 ms", comments)
-	}
-	if !strings.HasSuffix(string(r.body), "data: [DONE]\n\n") || strings.Count(string(r.body), "![a cat](http") != 1 {
-		t.Errorf("stream:\n%s", r.body)
+	if j.Status != "completed" || g.upstream.Calls() != 1 {
+		t.Errorf("job = %+v after %d calls", j, g.upstream.Calls())
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"regexp"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -124,4 +125,53 @@ func openAIErrors(t *testing.T, client openai.Client, base string) {
 	want(err, http.StatusNotFound, "model_not_found", "model")
 	_, err = client.Models.Get(t.Context(), "no/such model")
 	want(err, http.StatusNotFound, "model_not_found", "model")
+}
+
+// The client repeats failures by itself, up to twice, unless it is told that the worker has done so already.
+func TestOpenAIGoRetries(t *testing.T) {
+	t.Parallel()
+	broken := simupstream.Behaviour{Status: http.StatusInternalServerError, Body: "oops"}
+	g := newGateway(t, setup{workerEnv: []string{"MAX_ATTEMPTS=1"}, upstream: simupstream.Config{Behave: always(broken)}})
+	var replies atomic.Int32
+	client := openai.NewClient(
+		option.WithBaseURL(g.url), option.WithAPIKey(clientKey), option.WithMaxRetries(2),
+		option.WithMiddleware(func(r *http.Request, next option.MiddlewareNext) (*http.Response, error) {
+			replies.Add(1)
+			return next(r)
+		}),
+	)
+	_, err := client.Chat.Completions.New(t.Context(), chatParams("a cat"))
+	e, ok := errors.AsType[*openai.Error](err)
+	if !ok || e.StatusCode != http.StatusBadGateway || e.Code != "upstream_error" {
+		t.Errorf("error = %v", err)
+	}
+	if replies.Load() != 1 || g.upstream.Calls() != 1 {
+		t.Errorf("the client called %d times and the upstream was called %d times, want once each", replies.Load(), g.upstream.Calls())
+	}
+}
+
+// What may be repeated is: here a caller that was sent away by SYNC_TIMEOUT gets the picture in the end.
+func TestOpenAIGoComesAgain(t *testing.T) {
+	t.Parallel()
+	upstream, release := held()
+	defer release()
+	g := newGateway(t, setup{apiEnv: []string{"SYNC_TIMEOUT=500ms"}, upstream: upstream})
+	client := openai.NewClient(option.WithBaseURL(g.url), option.WithAPIKey(clientKey), option.WithMaxRetries(2))
+	var first atomic.Int32 // the status of the first reply
+	reply, err := client.Images.Generate(t.Context(), openai.ImageGenerateParams{Prompt: "a cat"}, option.WithMiddleware(
+		func(r *http.Request, next option.MiddlewareNext) (*http.Response, error) {
+			resp, err := next(r)
+			if err == nil {
+				first.CompareAndSwap(0, int32(resp.StatusCode)) //nolint:gosec // three digits
+			}
+			release()
+			return resp, err
+		},
+	))
+	if status := first.Load(); status != http.StatusGatewayTimeout {
+		t.Errorf("the first reply is %d, want 504", status)
+	}
+	if err != nil || len(reply.Data) != 1 || reply.Data[0].URL == "" {
+		t.Errorf("got %+v, %v", reply, err)
+	}
 }
