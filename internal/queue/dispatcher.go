@@ -14,7 +14,9 @@ import (
 
 const (
 	// idleWait is how long an idle worker listens to the wake list before it looks for itself: the bound for tasks that
-	// come without a token, such as those re-run from the dashboard, and for slots whose lease ran out.
+	// come without a token, such as those re-run from the dashboard, and for slots whose lease ran out. It is also how
+	// long one of asynq's dequeues is held before the next wait begins: asynq dates the 30 s lease of a task from the
+	// moment it asks, so a task handed over much later would start with a lease that has run out.
 	idleWait = 5 * time.Second
 	// backoffMin and backoffMax are the pauses between looks for a Redis that failed.
 	backoffMin = 100 * time.Millisecond
@@ -188,10 +190,11 @@ func (d *dispatcher) claim(taskID string) *slot {
 	return s
 }
 
-// look begins a pass: it waits until a local slot is free and a task waits somewhere, or until the process stops.
+// look begins a pass: it waits until a local slot is free and a task waits somewhere. When that takes long, or the
+// process stops, the pass is one of empty queues: asynq asks again.
 func (d *dispatcher) look(ctx context.Context) {
-	d.pass = nil
-	for !d.stopping() {
+	d.pass = d.newPass(nil)
+	for held := time.Now(); time.Since(held) < idleWait && !d.stopping(); {
 		if !d.slots.idle() {
 			d.awaitLocalSlot()
 			continue
@@ -199,7 +202,7 @@ func (d *dispatcher) look(ctx context.Context) {
 		waiting, err := d.lengths(ctx)
 		if err != nil {
 			d.recover(ctx, err)
-			continue
+			return
 		}
 		if len(waiting) > 0 {
 			d.pass = d.newPass(waiting)
@@ -222,21 +225,22 @@ func (d *dispatcher) newPass(waiting map[string]int64) map[string]int64 {
 	return pass
 }
 
-// lengths returns the queues that are not empty, in one round trip.
+// lengths returns the queues that have something to take, in one round trip. A queue paused from the dashboard has not:
+// asynq's script answers nothing for it, and asking at once again would go on without rest.
 func (d *dispatcher) lengths(ctx context.Context) (map[string]int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	pipe := d.redis.Pipeline()
-	replies := make([]*redis.IntCmd, len(d.queues))
+	replies, paused := make([]*redis.IntCmd, len(d.queues)), make([]*redis.IntCmd, len(d.queues))
 	for i, q := range d.queues {
-		replies[i] = pipe.LLen(ctx, pendingKey(q))
+		replies[i], paused[i] = pipe.LLen(ctx, pendingKey(q)), pipe.Exists(ctx, pausedKey(q))
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, err //nolint:wrapcheck // logged by recover, which says what was tried
 	}
 	var waiting map[string]int64
 	for i, q := range d.queues {
-		if n := replies[i].Val(); n > 0 {
+		if n := replies[i].Val(); n > 0 && paused[i].Val() == 0 {
 			if waiting == nil {
 				waiting = make(map[string]int64, len(d.queues))
 			}
@@ -260,11 +264,15 @@ func (d *dispatcher) await(ctx context.Context) string {
 	return ""
 }
 
-// awaitLocalSlot blocks while every slot of this process is in use. Tokens are left to other workers meanwhile.
+// awaitLocalSlot blocks while every slot of this process is in use, at most idleWait. Tokens are left to other workers
+// meanwhile.
 func (d *dispatcher) awaitLocalSlot() {
+	timer := time.NewTimer(idleWait)
+	defer timer.Stop()
 	select {
 	case <-d.stop:
 	case <-d.slots.freed:
+	case <-timer.C:
 	}
 }
 

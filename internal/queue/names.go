@@ -23,6 +23,7 @@ const (
 // asynq's own keys, as its internal/base builds them. The dispatcher and the sweeper read them; a test of this package
 // fails when an upgrade changes them.
 func pendingKey(queue string) string { return "asynq:{" + queue + "}:pending" }
+func pausedKey(queue string) string  { return "asynq:{" + queue + "}:paused" }
 func leaseKey(queue string) string   { return "asynq:{" + queue + "}:lease" }
 func taskKey(queue, id string) string {
 	return "asynq:{" + queue + "}:t:" + id

@@ -343,7 +343,7 @@ func (c *call) logCall(ctx context.Context, f job.Finish, e *imagegen.CallError,
 		}
 	}
 	if again != nil {
-		attrs = append(attrs, slog.Duration("retry_after", again.After))
+		attrs = append(attrs, slog.Int64("retry_after_ms", again.After.Milliseconds()))
 	}
 	c.log.LogAttrs(ctx, level, "upstream call", attrs...)
 }
