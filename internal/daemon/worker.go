@@ -34,7 +34,8 @@ func Worker(ctx context.Context, c config.Worker, b Build) error {
 	defer upstream.CloseIdleConnections()
 	b.Metrics.InitUpstream(name)
 	store := job.NewStore(clients.Commands, c.JobRetention)
-	processor := worker.NewProcessor(store, map[string]worker.Generator{name: upstream}, worker.Config{
+	watcher := job.NewWatcher(clients.Commands, store, b.Log)
+	processor := worker.NewProcessor(store, watcher, map[string]worker.Generator{name: upstream}, worker.Config{
 		MaxAttempts: c.MaxAttempts, RetryBaseDelay: c.RetryBaseDelay, RepeatAmbiguous: c.RetryAmbiguous,
 	}, b.Metrics, b.Log)
 	server := queue.NewServer(clients, queue.ServerConfig{
@@ -59,6 +60,7 @@ func Worker(ctx context.Context, c config.Worker, b Build) error {
 			return serve(ctx, private, adminHandler(b, health, nil), adminDrain, b.Log)
 		})
 	}
+	g.start(ctx, watcher.Run)
 	g.start(ctx, func(ctx context.Context) error {
 		processor.KeepMarks(ctx)
 		return nil

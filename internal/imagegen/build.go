@@ -22,6 +22,9 @@ const (
 // NewSpec checks what a client asked of the model and settles every value left open. The error is an [*Error] that
 // names the field at fault. random yields seeds for the pictures whose seed the client left open, one call each.
 func (m Model) NewSpec(p Params, random func() uint32) (Spec, error) {
+	if err := m.source(p.Source); err != nil {
+		return Spec{}, err
+	}
 	prompt, ratio, err := m.prompt(p.Prompt)
 	if err != nil {
 		return Spec{}, err
@@ -54,11 +57,45 @@ func (m Model) NewSpec(p Params, random func() uint32) (Spec, error) {
 	if err != nil {
 		return Spec{}, err
 	}
+	format, compression, err := output(p.OutputFormat, p.OutputCompression)
+	if err != nil {
+		return Spec{}, err
+	}
 	return Spec{
 		Model: m.ID, Upstream: m.Upstream, ModelIndex: m.ModelIndex,
 		Prompt: prompt, NegativePrompt: negative,
 		Width: size.Width, Height: size.Height, Steps: steps, CFG: cfg, Quality: quality, Seeds: seeds,
+		Source: p.Source, OutputFormat: format, OutputCompression: compression,
 	}, nil
+}
+
+// source checks that there is a picture to edit where the model edits, and none where it cannot.
+func (m Model) source(url string) error {
+	switch {
+	case m.Edit && url == "":
+		return missing("image", "image is required: the model "+m.ID+" edits a picture")
+	case !m.Edit && url != "":
+		return invalid("image", "the model %s cannot edit pictures: send none, or choose a model that can", m.ID)
+	}
+	return nil
+}
+
+// output settles the format in which pictures are handed over. A compression is taken for what it can mean: OpenAI's is
+// 0 to 100 and 100 where it is not given, for a jpeg that is its quality.
+func output(format string, compression *int) (string, int, error) {
+	switch format = strings.ToLower(strings.TrimSpace(format)); format {
+	case "", "png", "webp":
+		return format, 0, nil
+	case "jpg":
+		format = "jpeg"
+	case "jpeg":
+	default:
+		return "", 0, invalid("output_format", "output_format must be png, jpeg or webp")
+	}
+	if compression == nil {
+		return format, 0, nil
+	}
+	return format, min(max(*compression, 1), 100), nil
 }
 
 // invalid returns the failure of a parameter that can never work.

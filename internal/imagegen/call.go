@@ -63,6 +63,7 @@ type Order struct {
 	Steps          int
 	CFG            float64
 	Seed           uint32
+	Source         string // URL of the picture to edit; empty: draw from nothing
 }
 
 // Order returns the order for picture i of the spec, 0 ≤ i < N.
@@ -71,5 +72,6 @@ func (s Spec) Order(i int) Order {
 		Upstream: s.Upstream, ModelIndex: s.ModelIndex,
 		Prompt: s.Prompt, NegativePrompt: s.NegativePrompt,
 		Width: s.Width, Height: s.Height, Steps: s.Steps, CFG: s.CFG, Seed: s.Seeds[i],
+		Source: s.Source,
 	}
 }

@@ -32,4 +32,8 @@ type Model struct {
 	Ratios      map[string]Size // by "W:H"
 	Qualities   map[string]Quality
 	Aliases     []string // further names that clients may use
+	Edit        bool     // it changes a picture that comes with the request, and draws none without
+	// DefaultResponseFormat is how an images call that does not say gets its pictures: url, b64_json or both; empty: by
+	// the name the model was asked for.
+	DefaultResponseFormat string
 }

@@ -11,6 +11,10 @@ type Params struct {
 	CFG            *float64
 	Steps          *int
 	Seed           *int64 // nil or -1: a fresh random seed for every picture
+	Source         string // URL of the picture to edit; empty: none
+	OutputFormat   string // png, jpeg, webp or empty
+	// OutputCompression is the quality of a jpeg picture, 0 to 100.
+	OutputCompression *int
 }
 
 // MaxPictures is the most pictures one request may ask for (the OpenAI API's own bound).
@@ -29,6 +33,11 @@ type Spec struct {
 	CFG            float64  `json:"cfg"`
 	Quality        string   `json:"quality"`
 	Seeds          []uint32 `json:"seeds"` // one a picture; len(Seeds) is n
+	// Source is the URL of the picture to edit; empty for models that draw from nothing.
+	Source string `json:"source,omitempty"`
+	// OutputFormat is png, jpeg or webp; empty: as the upstream made it. It holds for pictures that pass through us.
+	OutputFormat      string `json:"output_format,omitempty"`
+	OutputCompression int    `json:"output_compression,omitempty"` // quality of a jpeg, 1 to 100; 0: the default
 }
 
 // N returns the number of pictures asked for.

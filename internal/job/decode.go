@@ -66,6 +66,7 @@ func decode(id ID, fields map[string]string) (Job, error) {
 	if !r.json("spec", &j.Spec) || j.Spec.N() == 0 {
 		return Job{}, errors.Join(errors.New("record has no spec"), r.err)
 	}
+	r.json("wish", &j.Wish)
 	j.Pictures = make([]Picture, j.Spec.N())
 	for i := range j.Pictures {
 		j.Pictures[i] = r.picture(i)

@@ -28,11 +28,12 @@ func (s Status) Terminal() bool {
 
 // Job is one request for n pictures, as its record tells it.
 type Job struct {
-	ID        ID
-	Status    Status
-	Owner     string // who may see it: a digest of the client's key, never the key
-	Lane      Lane
-	Spec      imagegen.Spec
+	ID     ID
+	Status Status
+	Owner  string // who may see it: a digest of the client's key, never the key
+	Lane   Lane
+	Spec   imagegen.Spec
+	Wish
 	CreatedAt time.Time
 	// StartedAt, CompletedAt and ExpiresAt are zero until they have happened or are known.
 	StartedAt, CompletedAt, ExpiresAt time.Time

@@ -20,7 +20,7 @@ const (
 
 // recordKey is a hash: the job's record. It has no TTL until the job is terminal, then the retention.
 //
-//	status, owner, lane, spec (JSON), n, v (version), created, started, completed, expires (unix ms)
+//	status, owner, lane, spec (JSON), wish (JSON), n, v (version), created, started, completed, expires (unix ms)
 //	final, done             how many pictures are final, how many of them were drawn
 //	s<i>                    picture i: pending, done or failed
 //	g<i>, q<i>              generation and queue of its task
@@ -31,6 +31,9 @@ const (
 //
 // The braces make all keys of one job live in one slot of a Redis Cluster.
 func recordKey(id ID) string { return "zimage:job:{" + string(id) + "}" }
+
+// repeatKey is a string with a TTL: the id of the newest job that a request of this fingerprint made.
+func repeatKey(fingerprint string) string { return "zimage:repeat:" + fingerprint }
 
 func pictureField(name string, image int) string { return name + strconv.Itoa(image) }
 

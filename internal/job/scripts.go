@@ -18,14 +18,14 @@ local function str(n) return string.format("%.0f", n) end
 // not make a job whose caller was told long ago that there is none.
 //
 //	KEYS[1] record
-//	ARGV    not after (unix ms), owner, lane, spec, n, queue
+//	ARGV    not after (unix ms), owner, lane, spec, n, queue, wish
 //	returns {1, created ms}; {0, now ms} when too late. Running it again is harmless.
 var createScript = redis.NewScript(luaNow + `
 local at = now()
 if at > tonumber(ARGV[1]) then return {0, at} end
 local created = redis.call("HGET", KEYS[1], "created")
 if created then return {1, tonumber(created)} end
-local f = {"status", "queued", "owner", ARGV[2], "lane", ARGV[3], "spec", ARGV[4], "n", ARGV[5],
+local f = {"status", "queued", "owner", ARGV[2], "lane", ARGV[3], "spec", ARGV[4], "n", ARGV[5], "wish", ARGV[7],
   "v", "1", "created", str(at), "final", "0", "done", "0"}
 for i = 0, tonumber(ARGV[5]) - 1 do
   for _, kv in ipairs({{"s", "pending"}, {"g", "0"}, {"q", ARGV[6]}, {"a", "0"}}) do
@@ -103,6 +103,25 @@ if ARGV[4] ~= "retry" then
 end
 local v = redis.call("HINCRBY", KEYS[1], "v", 1)
 redis.call("PUBLISH", ARGV[10], ARGV[9] .. " " .. str(v) .. " " .. status)
+return {status}
+`)
+
+// cancelScript ends a job that is not terminal yet. Its pictures that were drawn stay with it; calls under way hear of it
+// by the message.
+//
+//	KEYS[1] record
+//	ARGV    retention (ms), job id, channel
+//	returns {"gone"} | {status before it}
+var cancelScript = redis.NewScript(luaNow + `
+local status = redis.call("HGET", KEYS[1], "status")
+if not status then return {"gone"} end
+if status ~= "queued" and status ~= "in_progress" then return {status} end
+local at = now()
+local expires = at + tonumber(ARGV[1])
+redis.call("HSET", KEYS[1], "status", "cancelled", "completed", str(at), "expires", str(expires))
+redis.call("PEXPIREAT", KEYS[1], str(expires))
+local v = redis.call("HINCRBY", KEYS[1], "v", 1)
+redis.call("PUBLISH", ARGV[3], ARGV[2] .. " " .. str(v) .. " cancelled")
 return {status}
 `)
 

@@ -13,6 +13,8 @@ import (
 type Queue interface {
 	// Enqueue makes tasks wait in their queues. A task that is there already is no error.
 	Enqueue(ctx context.Context, tasks ...Task) error
+	// Remove takes tasks that wait out of their queues. Those that are not there, or run already, are no error.
+	Remove(ctx context.Context, tasks ...Task) error
 	// Position returns how many tasks will start before the task, itself included; 0 where it does not wait.
 	Position(ctx context.Context, t Task) (int, error)
 }
@@ -45,10 +47,21 @@ func NewService(store *Store, watcher *Watcher, queue Queue, metrics Metrics, lo
 
 // Submit records the job and queues its pictures. Once the record is written the job is accepted, and will reach a
 // terminal state whatever happens to this process; trouble with the queue after that is the sweeper's to mend.
+//
+// The repetition of a request whose job is known, and was not cancelled, gets that job, whatever its state.
 func (s *Service) Submit(ctx context.Context, n New) (Job, error) {
 	// A caller that goes away in between must not leave half a job.
 	ctx = context.WithoutCancel(ctx)
-	id := NewID()
+	if n.Repeated {
+		j, ok, err := s.earlier(ctx, n)
+		if err != nil || ok {
+			return j, err
+		}
+	}
+	id := n.ID
+	if id == "" {
+		id = NewID()
+	}
 	at, err := s.store.Create(ctx, id, n)
 	if err != nil {
 		return Job{}, unavailable(err)
@@ -60,11 +73,50 @@ func (s *Service) Submit(ctx context.Context, n New) (Job, error) {
 	if err := s.queue.Enqueue(ctx, tasks...); err != nil {
 		s.log.WarnContext(ctx, "queue a job's tasks; the sweeper will", slog.String("job_id", string(id)), slog.Any("error", err))
 	}
-	j := Job{ID: id, Status: StatusQueued, Owner: n.Owner, Lane: n.Lane, Spec: n.Spec, CreatedAt: at, Version: 1}
+	j := Job{ID: id, Status: StatusQueued, Owner: n.Owner, Lane: n.Lane, Spec: n.Spec, Wish: n.Wish, CreatedAt: at, Version: 1}
 	for _, t := range tasks {
 		j.Pictures = append(j.Pictures, Picture{Queue: t.Queue})
 	}
 	return j, nil
+}
+
+// earlier returns the job that an earlier request of the same fingerprint made.
+func (s *Service) earlier(ctx context.Context, n New) (Job, bool, error) {
+	id, err := s.store.Repeated(ctx, n.Fingerprint)
+	if err != nil {
+		return Job{}, false, unavailable(err)
+	}
+	if id == "" {
+		return Job{}, false, nil
+	}
+	j, err := s.Get(ctx, n.Owner, id)
+	switch {
+	case err == nil:
+		return j, j.Status != StatusCancelled, nil
+	case imagegen.AsError(err).Kind == imagegen.KindJobNotFound: // expired, or its record was never written
+		return Job{}, false, nil
+	}
+	return Job{}, false, err
+}
+
+// Cancel ends a job that is not terminal yet, and returns it as it is then.
+func (s *Service) Cancel(ctx context.Context, owner string, id ID) (Job, error) {
+	j, err := s.Get(ctx, owner, id)
+	if err != nil || j.Status.Terminal() {
+		return j, err
+	}
+	if err := s.store.Cancel(ctx, id); err != nil && !errors.Is(err, ErrNotFound) {
+		return Job{}, unavailable(err)
+	}
+	var tasks []Task
+	for i := range j.Pictures {
+		tasks = append(tasks, j.task(i))
+	}
+	// A task that stays in its queue does nothing: its worker finds the job ended.
+	if err := s.queue.Remove(ctx, tasks...); err != nil {
+		s.log.WarnContext(ctx, "remove the tasks of a cancelled job", slog.String("job_id", string(id)), slog.Any("error", err))
+	}
+	return s.Get(ctx, owner, id)
 }
 
 // Get reads a job. One that another owner made does not exist for this one.

@@ -21,6 +21,8 @@ const (
 	createTimeout = 1700 * time.Millisecond
 	// callTimeout bounds every other round trip.
 	callTimeout = 3 * time.Second
+	// repeatTTL is how long a client's repetition of a request finds the job of the first.
+	repeatTTL = 15 * time.Minute
 )
 
 var (
@@ -46,9 +48,10 @@ func NewStore(client redis.UniversalClient, retention time.Duration) *Store {
 // Create writes the record of a new job and returns when it was made, by Redis' clock. Either it is written within
 // about a second and a half, or it never will be: a caller that got an error may tell its own that there is no job.
 func (s *Store) Create(ctx context.Context, id ID, n New) (time.Time, error) {
-	spec, err := json.Marshal(n.Spec)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("encode spec of job %s: %w", id, err)
+	spec, err1 := json.Marshal(n.Spec)
+	wish, err2 := json.Marshal(n.Wish)
+	if err := errors.Join(err1, err2); err != nil {
+		return time.Time{}, fmt.Errorf("encode job %s: %w", id, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, createTimeout)
 	defer cancel()
@@ -57,7 +60,7 @@ func (s *Store) Create(ctx context.Context, id ID, n New) (time.Time, error) {
 		if err := s.learnClock(ctx); err != nil {
 			return time.Time{}, fmt.Errorf("create job %s: %w", id, err)
 		}
-		made, at, err := s.create(ctx, id, n, string(spec), deadline)
+		made, at, err := s.create(ctx, id, n, [2]string{string(spec), string(wish)}, deadline)
 		if err != nil {
 			return time.Time{}, fmt.Errorf("create job %s: %w", id, err)
 		}
@@ -72,12 +75,15 @@ func (s *Store) Create(ctx context.Context, id ID, n New) (time.Time, error) {
 	}
 }
 
-func (s *Store) create(ctx context.Context, id ID, n New, spec string, deadline time.Time) (bool, time.Time, error) {
+func (s *Store) create(ctx context.Context, id ID, n New, json [2]string, deadline time.Time) (bool, time.Time, error) {
 	notAfter := deadline.UnixMilli() + s.skew.Load()
-	args := []any{notAfter, n.Owner, string(n.Lane), spec, n.Spec.N(), QueueName(n.Spec.Upstream, n.Lane)}
+	args := []any{notAfter, n.Owner, string(n.Lane), json[0], n.Spec.N(), QueueName(n.Spec.Upstream, n.Lane), json[1]}
 	// The id is listed as open before the record exists: a record the sweeper does not know of would be lost with its task.
 	pipe := s.client.Pipeline()
 	pipe.ZAdd(ctx, openKey, redis.Z{Score: float64(notAfter), Member: string(id)})
+	if n.Fingerprint != "" {
+		pipe.Set(ctx, repeatKey(n.Fingerprint), string(id), repeatTTL)
+	}
 	reply := createScript.EvalSha(ctx, pipe, []string{recordKey(id)}, args...)
 	_, err := pipe.Exec(ctx)
 	if redis.HasErrorPrefix(err, "NOSCRIPT") {
@@ -129,6 +135,67 @@ func (s *Store) Get(ctx context.Context, id ID) (Job, error) {
 		return Job{}, fmt.Errorf("read job %s: %w", id, err)
 	}
 	return j, nil
+}
+
+// Repeated returns the newest job that a request of the fingerprint made, empty where there is none.
+func (s *Store) Repeated(ctx context.Context, fingerprint string) (ID, error) {
+	ctx, cancel := context.WithTimeout(ctx, createTimeout)
+	defer cancel()
+	id, err := s.client.Get(ctx, repeatKey(fingerprint)).Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return "", fmt.Errorf("look for the job of an earlier request: %w", err)
+	}
+	return ID(id), nil
+}
+
+// Cancel ends a job that is not terminal yet. A terminal one is left as it is. It returns ErrNotFound where there is none.
+func (s *Store) Cancel(ctx context.Context, id ID) error {
+	ctx, cancel := context.WithTimeout(ctx, createTimeout)
+	defer cancel()
+	reply, err := cancelScript.Run(ctx, s.client, []string{recordKey(id)},
+		s.retention.Milliseconds(), string(id), EventsChannel).StringSlice()
+	if err != nil {
+		return fmt.Errorf("cancel job %s: %w", id, err)
+	}
+	if len(reply) == 1 && reply[0] == "gone" {
+		return ErrNotFound
+	}
+	// Best effort: the sweeper removes what stays behind.
+	_ = s.client.ZRem(ctx, openKey, string(id)).Err()
+	return nil
+}
+
+// KeptUntil returns when the job's record expires, for those who keep something as long as it; a while from now where
+// the job is not finished. ok is false where there is no such job (any more).
+func (s *Store) KeptUntil(ctx context.Context, id string) (until time.Time, ok bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	values, err := s.client.HMGet(ctx, recordKey(ID(id)), "status", "expires").Result()
+	if err != nil {
+		return time.Time{}, false, fmt.Errorf("read the end of job %s: %w", id, err)
+	}
+	status, ok := values[0].(string)
+	if !ok {
+		return time.Time{}, false, nil
+	}
+	expires, _ := values[1].(string)
+	ms, err := strconv.ParseInt(expires, 10, 64)
+	if err != nil || !Status(status).Terminal() {
+		return time.Now().Add(keptMeanwhile), true, nil
+	}
+	return time.UnixMilli(ms), true, nil
+}
+
+// keptMeanwhile is when to ask again about a job that is not finished.
+const keptMeanwhile = time.Minute
+
+// Status returns the job's status, empty where there is no record.
+func (s *Store) Status(ctx context.Context, id ID) (Status, error) {
+	all, err := s.statuses(ctx, []ID{id})
+	if err != nil {
+		return "", err
+	}
+	return all[0], nil
 }
 
 // statuses returns the status of each job, empty where there is no record.

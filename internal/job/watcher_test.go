@@ -14,8 +14,9 @@ import (
 
 // stubQueue keeps the tasks it is given.
 type stubQueue struct {
-	tasks chan job.Task
-	err   error
+	tasks   chan job.Task
+	err     error
+	removed []job.Task
 }
 
 func (q *stubQueue) Enqueue(_ context.Context, tasks ...job.Task) error {
@@ -23,6 +24,11 @@ func (q *stubQueue) Enqueue(_ context.Context, tasks ...job.Task) error {
 		q.tasks <- t
 	}
 	return q.err
+}
+
+func (q *stubQueue) Remove(_ context.Context, tasks ...job.Task) error {
+	q.removed = append(q.removed, tasks...)
+	return nil
 }
 
 func (q *stubQueue) Position(context.Context, job.Task) (int, error) { return 3, nil }

@@ -23,13 +23,16 @@ const (
 
 // Client puts tasks into the queues and looks at them. It is safe for concurrent use.
 type Client struct {
-	redis redis.UniversalClient
-	asynq *asynq.Client
+	redis     redis.UniversalClient
+	asynq     *asynq.Client
+	inspector *asynq.Inspector
 }
 
 // NewClient returns a client on the connection, which stays the caller's to close.
 func NewClient(client redis.UniversalClient) *Client {
-	return &Client{redis: client, asynq: asynq.NewClientFromRedisClient(client)}
+	return &Client{
+		redis: client, asynq: asynq.NewClientFromRedisClient(client), inspector: asynq.NewInspectorFromRedisClient(client),
+	}
 }
 
 // Enqueue makes tasks wait in their queues and wakes a worker for each. A task that is there already is no error.
@@ -50,6 +53,26 @@ func (c *Client) Enqueue(ctx context.Context, tasks ...job.Task) error {
 	// Without its tokens the task is queued all the same: a worker will look for itself.
 	_ = wake(ctx, c.redis, tokens...)
 	return nil
+}
+
+// Remove takes tasks that wait out of their queues. Those that are not there, or run already, are no error.
+func (c *Client) Remove(_ context.Context, tasks ...job.Task) error {
+	var errs []error
+	for _, t := range tasks {
+		err := c.inspector.DeleteTask(t.Queue, t.ID()) // takes no context; the client's own timeouts bound it
+		switch {
+		case err == nil, errors.Is(err, asynq.ErrTaskNotFound), errors.Is(err, asynq.ErrQueueNotFound), c.runs(t):
+		default:
+			errs = append(errs, fmt.Errorf("remove task %s: %w", t.ID(), err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// runs reports whether a worker has the task: asynq's error for that is not one that can be told from others.
+func (c *Client) runs(t job.Task) bool {
+	info, err := c.inspector.GetTaskInfo(t.Queue, t.ID())
+	return err == nil && info.State == asynq.TaskStateActive
 }
 
 // wake pushes tokens on the wake list: each wakes one idle worker.

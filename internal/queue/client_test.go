@@ -30,6 +30,33 @@ func TestPosition(t *testing.T) {
 	})
 }
 
+func TestRemove(t *testing.T) {
+	t.Parallel()
+	redistest.Both(t, func(t *testing.T, url string) {
+		client := queue.NewClient(connect(t, url))
+		runs, waits := newTask(job.LaneInteractive), newTask(job.LaneInteractive)
+		started, release := make(chan job.Task, 3), make(chan struct{})
+		serve(t, url, queue.ServerConfig{Concurrency: 1}, func(_ context.Context, task job.Task) error {
+			started <- task
+			<-release
+			return nil
+		})
+		enqueue(t, client, runs)
+		receive(t, started, "start")
+		enqueue(t, client, waits)
+		// One runs, one waits, one was never there.
+		if err := client.Remove(t.Context(), runs, waits, newTask(job.LaneBatch)); err != nil {
+			t.Error(err)
+		}
+		last := newTask(job.LaneInteractive)
+		enqueue(t, client, last)
+		close(release)
+		if got := receive(t, started, "next start"); got != last {
+			t.Errorf("%+v ran after it was removed", got)
+		}
+	})
+}
+
 // Lost reads asynq's own keys: this fails when an upgrade of asynq lays them out in another way.
 func TestLost(t *testing.T) {
 	t.Parallel()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
@@ -33,7 +34,11 @@ type Records interface {
 	Start(ctx context.Context, t job.Task, callID, upstream string, o job.StartOptions) (job.Start, error)
 	Finish(ctx context.Context, t job.Task, callID string, f job.Finish) (job.Status, error)
 	Renew(ctx context.Context, marks []job.Mark, ttl time.Duration) ([]bool, error)
+	Status(ctx context.Context, id job.ID) (job.Status, error)
 }
+
+// Ends tells when jobs end that this process is working on. job.Watcher is one.
+type Ends interface{ Watch(id job.ID) *job.Watch }
 
 // Generator draws one picture at an upstream. Its errors are *imagegen.CallError.
 type Generator interface {
@@ -60,6 +65,7 @@ type Config struct {
 // Processor draws the pictures of tasks. It is safe for concurrent use.
 type Processor struct {
 	records   Records
+	ends      Ends
 	upstreams map[string]Generator // by name
 	cfg       Config
 	metrics   Metrics
@@ -68,9 +74,9 @@ type Processor struct {
 }
 
 // NewProcessor returns a processor; [Processor.KeepMarks] must run beside it.
-func NewProcessor(r Records, upstreams map[string]Generator, cfg Config, m Metrics, log *slog.Logger) *Processor {
+func NewProcessor(r Records, e Ends, upstreams map[string]Generator, cfg Config, m Metrics, log *slog.Logger) *Processor {
 	return &Processor{
-		records: r, upstreams: upstreams, cfg: cfg, metrics: m, log: log,
+		records: r, ends: e, upstreams: upstreams, cfg: cfg, metrics: m, log: log,
 		marks: newMarks(r, log),
 	}
 }
@@ -106,9 +112,11 @@ func (p *Processor) Process(ctx context.Context, t job.Task) error {
 }
 
 var (
-	errOwned  = errors.New("another call draws this picture")
-	errStale  = errors.New("the owner mark is too old to send on it")
-	ambiguous = &imagegen.Error{
+	errOwned = errors.New("another call draws this picture")
+	errStale = errors.New("the owner mark is too old to send on it")
+	// errJobCancelled is the cause of a call's context whose job was cancelled.
+	errJobCancelled = errors.New("the job was cancelled")
+	ambiguous       = &imagegen.Error{
 		Kind:    imagegen.KindUpstreamAmbiguous,
 		Message: "the image service did not say whether it drew the picture; it was not asked again, as it may have been paid for",
 	}
@@ -132,7 +140,9 @@ type call struct {
 	id       string // names the call in the record
 	upstream string
 	begun    job.Start
-	log      *slog.Logger
+	// cancelled says that the call was broken off because its job was cancelled.
+	cancelled bool
+	log       *slog.Logger
 }
 
 // start asks the record until it answers: a call that was opened unheard is found again by its id, so nothing is left
@@ -161,16 +171,44 @@ func (c *call) run(ctx context.Context, asked time.Time) error {
 			Kind: imagegen.KindUpstreamError, Message: "the worker was suspended", Err: errStale,
 		})
 	}
+	calling, stop := c.interruptible(ctx)
 	c.metrics.AttemptStarted(c.upstream)
 	began := time.Now()
-	image, failure := c.generate(ctx)
+	image, failure := c.generate(calling)
 	took := time.Since(began)
+	c.cancelled = errors.Is(context.Cause(calling), errJobCancelled)
+	stop()
 	outcome := imagegen.OutcomeOK
 	if failure != nil {
 		outcome = failure.Outcome
 	}
 	c.metrics.AttemptDone(c.upstream, string(outcome), took)
 	return c.record(ctx, took, image, failure)
+}
+
+// interruptible returns a context that also ends when the job is cancelled. stop waits for what watches it.
+func (c *call) interruptible(ctx context.Context) (_ context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	watch := c.ends.Watch(c.task.Job)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-watch.C:
+			}
+			// A signal may be stale, or tell of a result that came from elsewhere; that call is paid for either way.
+			if status, err := c.records.Status(ctx, c.task.Job); err == nil && status == job.StatusCancelled {
+				cancel(errJobCancelled)
+			}
+		}
+	})
+	return ctx, func() {
+		cancel(nil)
+		watching.Wait()
+		watch.Stop()
+	}
 }
 
 // generate calls the upstream. A panic in an adapter is a failed attempt.
@@ -225,7 +263,7 @@ func (c *call) record(ctx context.Context, took time.Duration, image imagegen.Im
 		c.metrics.PictureRetried(c.upstream, string(failure.Outcome))
 		return again
 	}
-	if failure != nil {
+	if failure != nil && !c.cancelled {
 		return fmt.Errorf("%w: %s", queue.ErrArchive, f.Error.Kind)
 	}
 	return nil
@@ -255,7 +293,7 @@ func ledgerOutcome(e *imagegen.CallError) job.CallOutcome {
 // retry decides whether the picture is asked for once more, and when; nil: it is not.
 func (c *call) retry(ctx context.Context, e *imagegen.CallError) *queue.RetryError {
 	switch {
-	case e.Billed == imagegen.BilledUnknown && !c.cfg.RepeatAmbiguous:
+	case e.Billed == imagegen.BilledUnknown && !c.cfg.RepeatAmbiguous, c.cancelled:
 		return nil
 	case e.Outcome == imagegen.OutcomeCancelled && errors.Is(context.Cause(ctx), queue.ErrStopping):
 		return &queue.RetryError{Err: queue.ErrStopping} // handed back: another worker may take it at once

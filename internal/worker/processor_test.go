@@ -123,7 +123,18 @@ func newBenchOn(t *testing.T, url string, upstream worker.Generator, tune ...fun
 	for _, f := range tune {
 		f(&cfg)
 	}
-	b.processor = worker.NewProcessor(b.store, map[string]worker.Generator{"exacg": upstream}, cfg, b.metrics, slog.New(slog.DiscardHandler))
+	watcher := job.NewWatcher(client, b.store, slog.New(slog.DiscardHandler))
+	watching, stop := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = watcher.Run(watching)
+	}()
+	t.Cleanup(func() {
+		stop()
+		<-ended
+	})
+	b.processor = worker.NewProcessor(b.store, watcher, map[string]worker.Generator{"exacg": upstream}, cfg, b.metrics, slog.New(slog.DiscardHandler))
 	return b
 }
 
@@ -361,4 +372,40 @@ func TestStoppingEndsTheWaitForRedis(t *testing.T) {
 	if _, again := pause(b.processor.Process(ctx, b.task)); !again {
 		t.Error("the task is not handed back")
 	}
+}
+
+func TestCancellingAJobInterruptsItsCall(t *testing.T) {
+	t.Parallel()
+	redistest.Both(t, func(t *testing.T, url string) {
+		started := make(chan struct{})
+		b := newBenchOn(t, url, answers(func(ctx context.Context) (imagegen.Image, error) {
+			close(started)
+			<-ctx.Done()
+			return imagegen.Image{}, &imagegen.CallError{
+				Outcome: imagegen.OutcomeCancelled, Billed: imagegen.BilledUnknown, Transient: true,
+				Kind: imagegen.KindUpstreamError, Message: "cancelled", Err: context.Cause(ctx),
+			}
+		}))
+		done := make(chan error, 1)
+		go func() { done <- b.processor.Process(context.Background(), b.task) }()
+		<-started
+		if err := b.store.Cancel(t.Context(), b.task.Job); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Errorf("the task ended with %v, want none", err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatal("the call goes on")
+		}
+		j := b.job()
+		if j.Status != job.StatusCancelled || len(j.Calls) != 1 || j.Calls[0].Outcome != job.CallCancelled || j.Calls[0].Billed != imagegen.BilledUnknown {
+			t.Errorf("job = %+v", j)
+		}
+		if err := b.processor.Process(t.Context(), b.task); err != nil {
+			t.Errorf("the task of a cancelled job ended with %v", err)
+		}
+	})
 }

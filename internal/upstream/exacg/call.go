@@ -28,15 +28,25 @@ type order struct {
 	NegativePrompt *string `json:"negative_prompt,omitempty"`
 }
 
+// edit is the request body of the models that change a picture; they take nothing else.
+type edit struct {
+	Prompt      string `json:"prompt"`
+	ModelIndex  int    `json:"model_index"`
+	ImageSource string `json:"image_source"`
+}
+
 func encode(o imagegen.Order) ([]byte, error) {
+	var body any = order{
+		Prompt: o.Prompt, Width: o.Width, Height: o.Height, Steps: o.Steps, CFG: o.CFG,
+		ModelIndex: o.ModelIndex, Seed: o.Seed, NegativePrompt: o.NegativePrompt,
+	}
+	if o.Source != "" {
+		body = edit{Prompt: o.Prompt, ModelIndex: o.ModelIndex, ImageSource: o.Source}
+	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false) // the prompt goes out as it came in
-	err := enc.Encode(order{
-		Prompt: o.Prompt, Width: o.Width, Height: o.Height, Steps: o.Steps, CFG: o.CFG,
-		ModelIndex: o.ModelIndex, Seed: o.Seed, NegativePrompt: o.NegativePrompt,
-	})
-	if err != nil {
+	if err := enc.Encode(body); err != nil {
 		return nil, fmt.Errorf("encode order: %w", err)
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
