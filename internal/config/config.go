@@ -18,6 +18,10 @@ type Common struct {
 	ModelAliases []string `env:"MODEL_ALIASES" unset:"none" doc:"further names of the first model, comma-separated (dall-e-3,gpt-image-1: several clients choose their image path by these names)"`
 	// JobRetention counts from the end of a job.
 	JobRetention time.Duration `env:"JOB_RETENTION" envDefault:"24h" min:"1s" max:"8760h" doc:"how long a finished job can be read"`
+	// ImageStoreURL is a bucket; empty: there is no store.
+	ImageStoreURL Secret `env:"IMAGE_STORE_URL" secret:"true" unset:"none: uploads are refused" doc:"where uploaded pictures are kept while their job is: file:///directory, shared by all api processes, or with -standalone mem://"`
+	// AllowPrivateAddresses allows connections to this machine and its networks for URLs that came from outside.
+	AllowPrivateAddresses bool `env:"ALLOW_PRIVATE_ADDRESSES" envDefault:"false" doc:"fetch pictures from private, loopback and link-local addresses too: for an upstream on your own network"`
 	// ShutdownTimeout bounds the drain when the process is told to stop.
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"30s" min:"1ms" max:"1h" doc:"how long a process that is told to stop may go on with its work; what is unfinished then goes back to the queue"`
 	// LogLevel is one of debug, info, warn and error.
@@ -41,6 +45,10 @@ type API struct {
 	SyncTimeout time.Duration `env:"SYNC_TIMEOUT" envDefault:"5m" min:"1ms" max:"24h" doc:"longest wait of a synchronous call; its job goes on after that"`
 	// StreamKeepalive is the pause between comments of a waiting stream.
 	StreamKeepalive time.Duration `env:"STREAM_KEEPALIVE" envDefault:"10s" min:"1ms" max:"1h" doc:"pause after which a waiting stream sends a comment line"`
+	// SyncKeepalive is the wait after which a plain call is kept alive; 0: never.
+	SyncKeepalive time.Duration `env:"SYNC_KEEPALIVE" envDefault:"45s" min:"0s" max:"24h" doc:"a call that is not streamed and waits longer than this is kept alive through proxies that cut silent connections; 0 turns that off"`
+	// HousekeepingReplies answers clients' own prompts with text.
+	HousekeepingReplies bool `env:"HOUSEKEEPING_REPLIES" envDefault:"true" doc:"answer the prompts that chat front ends send of their own (titles, tags, follow-up questions, search queries) with text in place of a picture"`
 	// MaxBodyBytes bounds a request body.
 	MaxBodyBytes int64 `env:"MAX_BODY_BYTES" envDefault:"26214400" min:"1" max:"1073741824" doc:"larger request bodies get 413"`
 	// CORSAllowedOrigins are origins such as https://example.com, or *.

@@ -20,7 +20,8 @@ func TestLoadAPIDefaults(t *testing.T) {
 	}
 	want := config.API{
 		Common: common(), Keys: []config.Secret{"k1"}, ListenAddr: ":8080", AdminAddr: "127.0.0.1:9090",
-		SyncTimeout: 5 * time.Minute, StreamKeepalive: 10 * time.Second, MaxBodyBytes: 26214400, CORSAllowedOrigins: []string{"*"},
+		SyncTimeout: 5 * time.Minute, StreamKeepalive: 10 * time.Second,
+		SyncKeepalive: 45 * time.Second, HousekeepingReplies: true, MaxBodyBytes: 26214400, CORSAllowedOrigins: []string{"*"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("settings (-want +got):\n%s", diff)
@@ -32,7 +33,8 @@ func TestLoadAPIReadsEverything(t *testing.T) {
 	got, err := config.LoadAPI([]string{
 		"GATEWAY_API_KEY= k1, k2 ,,", "REDIS_URL=redis-cluster://u:p@h1:1,h2:2", "MODEL_ALIASES=dall-e-3, gpt-image-1,", "JOB_RETENTION=2s",
 		"SHUTDOWN_TIMEOUT=1m", "LOG_LEVEL=DEBUG", "LOG_FORMAT=text", "LISTEN_ADDR=[::1]:1", "ADMIN_ADDR=localhost:0", "SYNC_TIMEOUT=1s",
-		"PUBLIC_URL=https://example.com/images/", "STREAM_KEEPALIVE=2s", "MAX_BODY_BYTES=1000", "TRUST_PROXY_HEADERS=1",
+		"PUBLIC_URL=https://example.com/images/", "STREAM_KEEPALIVE=2s", "SYNC_KEEPALIVE=0", "HOUSEKEEPING_REPLIES=false",
+		"IMAGE_STORE_URL=file:///pics", "ALLOW_PRIVATE_ADDRESSES=true", "MAX_BODY_BYTES=1000", "TRUST_PROXY_HEADERS=1",
 		"CORS_ALLOWED_ORIGINS=https://a.example, https://*.b.example,http://localhost:3000", "SD_API_KEY=not for the api", "SYNC_TIMEOUT=3s",
 	})
 	if err != nil {
@@ -41,7 +43,7 @@ func TestLoadAPIReadsEverything(t *testing.T) {
 	want := config.API{
 		Common: config.Common{
 			RedisURL: "redis-cluster://u:p@h1:1,h2:2", ModelAliases: []string{"dall-e-3", "gpt-image-1"}, JobRetention: 2 * time.Second,
-			ShutdownTimeout: time.Minute, LogLevel: "debug", LogFormat: "text",
+			ImageStoreURL: "file:///pics", AllowPrivateAddresses: true, ShutdownTimeout: time.Minute, LogLevel: "debug", LogFormat: "text",
 		},
 		Keys: []config.Secret{"k1", "k2"}, ListenAddr: "[::1]:1", AdminAddr: "localhost:0", PublicURL: "https://example.com/images",
 		SyncTimeout: 3 * time.Second, StreamKeepalive: 2 * time.Second, MaxBodyBytes: 1000, TrustProxyHeaders: true,

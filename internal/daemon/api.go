@@ -14,7 +14,10 @@ import (
 	"github.com/zimage-gateway/zimage-gateway/internal/config"
 	"github.com/zimage-gateway/zimage-gateway/internal/httpapi"
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
+	"github.com/zimage-gateway/zimage-gateway/internal/imagestore"
 	"github.com/zimage-gateway/zimage-gateway/internal/job"
+	"github.com/zimage-gateway/zimage-gateway/internal/netguard"
+	"github.com/zimage-gateway/zimage-gateway/internal/picture"
 	"github.com/zimage-gateway/zimage-gateway/internal/queue"
 	"github.com/zimage-gateway/zimage-gateway/internal/redisconn"
 	"github.com/zimage-gateway/zimage-gateway/internal/telemetry"
@@ -28,6 +31,11 @@ type Build struct {
 	Version string
 	Log     *slog.Logger
 	Metrics *telemetry.Metrics
+
+	// standalone is set where this one process is all there is.
+	standalone bool
+	// exempt are private addresses, host:port, from which pictures may be fetched: standalone's own simulated upstream.
+	exempt []string
 }
 
 // API runs the API process until ctx ends, then drains it. It returns nil on a clean stop.
@@ -49,12 +57,25 @@ func runAPI(ctx context.Context, c config.API, b Build, ready func(net.Addr)) er
 	store := job.NewStore(client, c.JobRetention)
 	watcher := job.NewWatcher(client, store, b.Log)
 	b.Metrics.RegisterWaiters(watcher.Waiting)
-	handler, err := httpapi.New(httpapi.Config{
+	guard := netguard.Guard{AllowPrivate: c.AllowPrivateAddresses, Exempt: b.exempt}
+	fetcher := picture.NewFetcher(picture.Config{Guard: guard})
+	defer fetcher.CloseIdleConnections()
+	files, err := openFiles(ctx, c, client, store, b)
+	if err != nil {
+		return err
+	}
+	handlerConfig := httpapi.Config{
 		Jobs: job.NewService(store, watcher, queue.NewClient(client), b.Metrics, b.Log), Catalog: catalog, Keys: values(c.Keys),
 		Logger: b.Log, Metrics: b.Metrics, MaxBodyBytes: c.MaxBodyBytes, SyncTimeout: c.SyncTimeout,
 		StreamKeepalive: c.StreamKeepalive, CORSOrigins: c.CORSAllowedOrigins, TrustProxyHeaders: c.TrustProxyHeaders,
-		PublicURL: c.PublicURL, Version: b.Version,
-	})
+		PublicURL: c.PublicURL, Version: b.Version, Pictures: fetcher,
+		SyncKeepalive: c.SyncKeepalive, DrawHousekeeping: !c.HousekeepingReplies,
+	}
+	if files != nil {
+		defer files.Close() //nolint:errcheck // everything was written
+		handlerConfig.Files = files
+	}
+	handler, err := httpapi.New(handlerConfig)
 	if err != nil {
 		return fmt.Errorf("build the HTTP API: %w", err)
 	}
@@ -70,6 +91,9 @@ func runAPI(ctx context.Context, c config.API, b Build, ready func(net.Addr)) er
 	health := &health{client: client}
 	g := newGroup()
 	g.start(ctx, watcher.Run)
+	if files != nil {
+		g.start(ctx, files.Run)
+	}
 	g.start(ctx, func(ctx context.Context) error {
 		return serve(ctx, private, adminHandler(b, health, admin.Queues(func() redis.UniversalClient { return client })), adminDrain, b.Log)
 	})
@@ -83,6 +107,20 @@ func runAPI(ctx context.Context, c config.API, b Build, ready func(net.Addr)) er
 	health.warnOfEviction(ctx, b.Log)
 	ready(public.Addr())
 	return g.wait(ctx)
+}
+
+// openFiles opens the store of uploaded pictures; nil where none is set up.
+func openFiles(ctx context.Context, c config.API, client redis.UniversalClient, jobs *job.Store, b Build) (*imagestore.Store, error) {
+	if c.ImageStoreURL == "" {
+		return nil, nil //nolint:nilnil // none is a value
+	}
+	s, err := imagestore.Open(ctx, imagestore.Config{
+		URL: c.ImageStoreURL.Value(), Redis: client, Keeper: jobs, Retention: c.JobRetention, Log: b.Log, AllowMemory: b.standalone,
+	})
+	if err != nil {
+		return nil, Misconfigured(fmt.Errorf("IMAGE_STORE_URL: %w", err))
+	}
+	return s, nil
 }
 
 func newCatalog(aliases []string) (*imagegen.Catalog, error) {

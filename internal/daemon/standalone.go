@@ -24,6 +24,7 @@ const (
 // Standalone runs API and worker in this process, on an embedded Redis and, without a key for a real one, a simulated
 // upstream. It writes to out how to call it. What is queued is lost when it stops.
 func Standalone(ctx context.Context, api config.API, worker config.Worker, b Build, out io.Writer) error {
+	b.standalone = true
 	redis := miniredis.NewMiniRedis()
 	redis.ClockTTL(true) // keys expire by the wall clock; must be set before the start
 	if err := redis.StartAddr("127.0.0.1:0"); err != nil {
@@ -41,6 +42,7 @@ func Standalone(ctx context.Context, api config.API, worker config.Worker, b Bui
 		if err != nil {
 			return err
 		}
+		b.exempt = []string{l.Addr().String()}
 		worker.UpstreamKey = simulatedKey
 		worker.UpstreamURL = "http://" + l.Addr().String() + simupstream.GeneratePath
 		g.start(ctx, func(ctx context.Context) error { return simulate(ctx, l, b.Log) })

@@ -1,9 +1,12 @@
 package httpapi
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"time"
 
@@ -35,12 +38,25 @@ func readBody(r *http.Request) ([]byte, error) {
 	}
 	b, err := io.ReadAll(r.Body)
 	if err == nil {
+		if r.Header.Get(retryCount) != "" {
+			exchangeOf(r).digest = digest(r.Header.Get("Content-Type"), b)
+		}
 		return b, nil
 	}
 	if over, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, tooLarge(over.Limit)
 	}
 	return nil, &imagegen.Error{Kind: imagegen.KindInvalidJSON, Message: "The request body could not be read whole.", Err: err}
+}
+
+// digest tells bodies apart. The boundary of a form, which is drawn anew for each try, does not count.
+func digest(contentType string, body []byte) [sha256.Size]byte {
+	if media, params, err := mime.ParseMediaType(contentType); err == nil && media == "multipart/form-data" {
+		if boundary := params["boundary"]; boundary != "" {
+			body = bytes.ReplaceAll(body, []byte(boundary), nil)
+		}
+	}
+	return sha256.Sum256(body)
 }
 
 func tooLarge(limit int64) *imagegen.Error {

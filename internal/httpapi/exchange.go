@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"net/http"
 	"strings"
 	"time"
@@ -20,10 +21,12 @@ type exchange struct {
 	path      string // as the client wrote it
 	start     time.Time
 	w         middleware.WrapResponseWriter
-	owner     string // once authenticated
-	jobID     job.ID // once there is a job
-	route     string // overrides the pattern in log and metrics
-	status    int    // overrides the status in log and metrics
+	owner     string            // once authenticated
+	digest    [sha256.Size]byte // of the body, where its client counts its tries
+	jobID     job.ID            // once there is a job
+	text      bool              // answered with text: nothing is drawn
+	route     string            // overrides the pattern in log and metrics
+	status    int               // overrides the status in log and metrics
 	err       *imagegen.Error
 }
 

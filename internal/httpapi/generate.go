@@ -2,14 +2,160 @@ package httpapi
 
 import (
 	"context"
-	"fmt"
+	"crypto/sha256"
+	"encoding/hex"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
+	"strings"
 
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
+	"github.com/zimage-gateway/zimage-gateway/internal/imagestore"
 	"github.com/zimage-gateway/zimage-gateway/internal/job"
 	"github.com/zimage-gateway/zimage-gateway/internal/openai"
+	"github.com/zimage-gateway/zimage-gateway/internal/picture"
 )
+
+// imageSuffix behind a model's id asks for pictures in place of Markdown, as LobeChat does.
+const imageSuffix = ":image"
+
+// order is a checked request.
+type order struct {
+	spec   imagegen.Spec
+	model  imagegen.Model
+	images bool    // the model was asked for by its id with imageSuffix
+	upload *upload // nil: the request brought no picture, or one by URL
+	wish   job.Wish
+}
+
+// upload is a picture that a request brought along, under the name it gets in the store.
+type upload struct {
+	name    string
+	picture picture.Picture
+}
+
+// order resolves and checks a request. previous is the picture to edit where the request brings none.
+func (s *Server) order(r *http.Request, ask openai.Ask, previous *openai.Source) (order, error) {
+	m, images, err := s.model(ask.Model)
+	if err != nil {
+		return order{}, err
+	}
+	o := order{model: m, images: images}
+	source := ask.Source
+	if source == nil && m.Edit {
+		source = previous
+	}
+	p := ask.Params
+	if source != nil {
+		if p.Source = source.URL; source.URL == "" {
+			if o.upload, err = s.accept(m, source.Data); err != nil {
+				return order{}, err
+			}
+			p.Source = s.baseURL(r) + filesPath + o.upload.name
+		}
+	}
+	o.spec, err = m.NewSpec(p, rand.Uint32)
+	return o, err
+}
+
+// model returns the model that is meant; images where its name had the suffix.
+func (s *Server) model(name string) (m imagegen.Model, images bool, err error) {
+	if name == "" {
+		return s.catalog.Default(), false, nil
+	}
+	if m, ok := s.catalog.Lookup(name); ok {
+		return m, false, nil
+	}
+	if cut := len(name) - len(imageSuffix); cut > 0 && strings.EqualFold(name[cut:], imageSuffix) {
+		if m, ok := s.catalog.Lookup(name[:cut]); ok {
+			return m, true, nil
+		}
+	}
+	return imagegen.Model{}, false, modelNotFound(name)
+}
+
+// accept looks at an uploaded picture. For a model that cannot edit it looks at nothing: the model's own refusal tells more.
+func (s *Server) accept(m imagegen.Model, data []byte) (*upload, error) {
+	if !m.Edit {
+		return &upload{}, nil
+	}
+	if s.files == nil {
+		return nil, &imagegen.Error{
+			Kind: imagegen.KindInvalidValue, Param: "image",
+			Message: "This gateway has no image store, so it takes no uploads: send the picture as an http(s) URL.",
+		}
+	}
+	format, ok := picture.Sniff(data)
+	if !ok || len(data) > picture.MaxBytes {
+		return nil, &imagegen.Error{
+			Kind: imagegen.KindInvalidValue, Param: "image",
+			Message: "The picture must be a PNG, JPEG, WebP, GIF or AVIF file of at most 32 MiB.",
+		}
+	}
+	return &upload{name: imagestore.NewName(format), picture: picture.Picture{Format: format, Data: data}}, nil
+}
+
+// renameParam names the field of this endpoint where a picture or a prompt came from.
+func renameParam(err error, from, to string) error {
+	e := imagegen.AsError(err)
+	if e.Param != from {
+		return err
+	}
+	renamed := *e
+	renamed.Param = to
+	return &renamed
+}
+
+// submit makes a job of the request, or joins the one that an earlier try of it made, and names it in the reply.
+func (s *Server) submit(w http.ResponseWriter, r *http.Request, o order, lane job.Lane) (job.Job, error) {
+	x := exchangeOf(r)
+	n := job.New{Owner: x.owner, Spec: o.spec, Lane: lane, Wish: o.wish}
+	n.Fingerprint, n.Repeated = x.fingerprint(r), repeated(r)
+	if o.upload != nil {
+		n.ID = job.NewID()
+		if err := s.files.Put(r.Context(), o.upload.name, string(n.ID), o.upload.picture); err != nil {
+			return job.Job{}, &imagegen.Error{
+				Kind: imagegen.KindQueueUnavailable, Message: "the picture could not be stored at the moment; please try again", Err: err,
+			}
+		}
+	}
+	j, err := s.jobs.Submit(r.Context(), n)
+	if err != nil {
+		return job.Job{}, err
+	}
+	x.hold(w, j)
+	return j, nil
+}
+
+// hold notes the request's job and names it in the reply.
+func (x *exchange) hold(w http.ResponseWriter, j job.Job) {
+	x.jobID = j.ID
+	w.Header().Set("X-Job-Id", string(j.ID))
+}
+
+// retryCount is the header in which official SDKs count their automatic retries, from 0.
+const retryCount = "X-Stainless-Retry-Count"
+
+// repeated reports whether an official SDK says that it sends the request again.
+func repeated(r *http.Request) bool {
+	count := r.Header.Get(retryCount)
+	return count != "" && strings.Trim(count, "0") != ""
+}
+
+// fingerprint names a request that its client may send again: by key, path and body. It is empty where the client does
+// not say that it counts its tries.
+func (x *exchange) fingerprint(r *http.Request) string {
+	if r.Header.Get(retryCount) == "" {
+		return ""
+	}
+	h := sha256.New()
+	for _, part := range []string{x.owner, r.URL.Path} {
+		sum := sha256.Sum256([]byte(part))
+		_, _ = h.Write(sum[:])
+	}
+	_, _ = h.Write(x.digest[:])
+	return hex.EncodeToString(h.Sum(nil))
+}
 
 func (s *Server) chat(w http.ResponseWriter, r *http.Request) error {
 	body, err := readBody(r)
@@ -20,98 +166,50 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	spec, err := s.spec(req.Model, req.Params)
-	if err != nil {
-		return err
+	options := openai.ChatOptions{IncludeUsage: req.IncludeUsage, Images: req.Images}
+	if s.housekeeping && req.Text != nil {
+		return s.chatText(w, r, req, options)
 	}
+	o, err := s.order(r, req.Ask, req.Previous)
+	if err != nil {
+		return renameParam(err, "image", "messages")
+	}
+	options.Images = options.Images || o.images
 	if req.Stream {
-		return s.streamChat(w, r, spec, req.IncludeUsage)
+		return s.streamChat(w, r, o, options)
 	}
-	j, err := s.generate(w, r, spec)
+	show := url.Values{}
+	if options.Images {
+		show.Set("images", "true")
+	}
+	return s.plain(w, r, o, show, s.renderChat)
+}
+
+func (s *Server) renderChat(_ context.Context, j job.Job, show url.Values) (any, error) {
+	return openai.NewChatCompletion(j, show.Get("images") == "true"), nil
+}
+
+// chatText answers a prompt of the client's own, which nobody wants drawn.
+func (s *Server) chatText(w http.ResponseWriter, r *http.Request, req openai.ChatRequest, options openai.ChatOptions) error {
+	m, _, err := s.model(req.Model)
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, openai.NewChatCompletion(j))
-}
-
-// imagesRequest reads the body that images and jobs share.
-func (s *Server) imagesRequest(r *http.Request) (openai.ImagesRequest, imagegen.Spec, error) {
-	body, err := readBody(r)
-	if err != nil {
-		return openai.ImagesRequest{}, imagegen.Spec{}, err
+	s.answered(r)
+	if !req.Stream {
+		return writeJSON(w, http.StatusOK, openai.NewTextCompletion(m.ID, *req.Text))
 	}
-	req, err := openai.DecodeImages(body)
-	if err != nil {
-		return openai.ImagesRequest{}, imagegen.Spec{}, err
-	}
-	spec, err := s.spec(req.Model, req.Params)
-	return req, spec, err
-}
-
-func (s *Server) images(w http.ResponseWriter, r *http.Request) error {
-	req, spec, err := s.imagesRequest(r)
-	if err != nil {
+	events := openai.NewTextStream(s.beginStream(w, r), m.ID, options)
+	if err := events.Start(); err != nil {
 		return err
 	}
-	if req.Stream {
-		return &imagegen.Error{
-			Kind: imagegen.KindInvalidValue, Param: "stream",
-			Message: "Images cannot be streamed in this version: leave stream out, or use /v1/chat/completions.",
-		}
-	}
-	j, err := s.generate(w, r, spec)
-	if err != nil {
-		return err
-	}
-	return writeJSON(w, http.StatusOK, openai.NewImagesReply(j))
+	return events.Text(*req.Text)
 }
 
-// spec resolves and checks a request.
-func (s *Server) spec(model string, p imagegen.Params) (imagegen.Spec, error) {
-	m := s.catalog.Default()
-	if model != "" {
-		var ok bool
-		if m, ok = s.catalog.Lookup(model); !ok {
-			return imagegen.Spec{}, modelNotFound(model)
-		}
+// answered notes that a request was answered without a job.
+func (s *Server) answered(r *http.Request) {
+	exchangeOf(r).text = true
+	if s.metrics != nil {
+		s.metrics.HousekeepingAnswered()
 	}
-	return m.NewSpec(p, rand.Uint32)
-}
-
-// submit makes a job of the request and names it in the reply.
-func (s *Server) submit(w http.ResponseWriter, r *http.Request, spec imagegen.Spec, lane job.Lane) (job.Job, error) {
-	x := exchangeOf(r)
-	j, err := s.jobs.Submit(r.Context(), job.New{Owner: x.owner, Spec: spec, Lane: lane})
-	if err != nil {
-		return job.Job{}, err
-	}
-	x.jobID = j.ID
-	w.Header().Set("X-Job-Id", string(j.ID))
-	return j, nil
-}
-
-// generate makes a job and waits for its pictures.
-func (s *Server) generate(w http.ResponseWriter, r *http.Request, spec imagegen.Spec) (job.Job, error) {
-	j, err := s.submit(w, r, spec, job.LaneInteractive)
-	if err != nil {
-		return job.Job{}, err
-	}
-	ctx, cancel := s.patiently(r.Context(), j.ID)
-	defer cancel()
-	j, err = s.jobs.Wait(ctx, j.Owner, j.ID, job.Beat{})
-	if err != nil {
-		return job.Job{}, err
-	}
-	if e := openai.JobError(j); e != nil {
-		return job.Job{}, e
-	}
-	return j, nil
-}
-
-// patiently bounds the wait for a job. The cause is what the caller is told, as Wait returns it.
-func (s *Server) patiently(ctx context.Context, id job.ID) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, s.patience, &imagegen.Error{
-		Kind:    imagegen.KindGenerationTimeout,
-		Message: fmt.Sprintf("The picture was not ready within %s. The job goes on: read it at %s.", s.patience, jobPath(id)),
-	})
 }

@@ -88,8 +88,8 @@ func TestRequestsThatMakeNoJob(t *testing.T) {
 		"a width alone":          {"/v1/chat/completions", `{"prompt":"a","width":512}`, 400, "missing_required_parameter", "height"},
 		"a width out of bounds":  {"/v1/chat/completions", `{"prompt":"a","width":512,"height":4096}`, 400, "invalid_value", "height"},
 		"too many pictures":      {"/v1/jobs", `{"prompt":"a","n":11}`, 400, "invalid_value", "n"},
-		"base64":                 {"/v1/images/generations", `{"prompt":"a","response_format":"b64_json"}`, 400, "invalid_value", "response_format"},
-		"a stream of images":     {"/v1/images/generations", `{"prompt":"a","stream":true}`, 400, "invalid_value", "stream"},
+		"no picture to edit":     {"/v1/images/edits", `{"prompt":"a"}`, 400, "missing_required_parameter", "image"},
+		"no input":               {"/v1/responses", `{}`, 400, "missing_required_parameter", "input"},
 		"a streamed mistake":     {"/v1/chat/completions", `{"prompt":"a","stream":true,"size":"huge"}`, 400, "invalid_value", "size"},
 	}
 	for name, c := range cases {

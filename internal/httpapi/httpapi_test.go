@@ -22,7 +22,9 @@ import (
 
 	"github.com/zimage-gateway/zimage-gateway/internal/httpapi"
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
+	"github.com/zimage-gateway/zimage-gateway/internal/imagestore"
 	"github.com/zimage-gateway/zimage-gateway/internal/job"
+	"github.com/zimage-gateway/zimage-gateway/internal/picture"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -41,6 +43,7 @@ type fakeJobs struct {
 	getFunc      func(context.Context, string, job.ID) (job.Job, error)
 	waitFunc     func(context.Context, string, job.ID) (job.Job, error)
 	positionFunc func(context.Context, job.Job) (int, error)
+	cancelFunc   func(context.Context, string, job.ID) (job.Job, error)
 
 	mu   sync.Mutex
 	made []job.New
@@ -97,6 +100,59 @@ func (f *fakeJobs) Wait(ctx context.Context, owner string, id job.ID, beat job.B
 	return finished(newJob(f.made[len(f.made)-1])), nil
 }
 
+func (f *fakeJobs) Cancel(ctx context.Context, owner string, id job.ID) (job.Job, error) {
+	if f.cancelFunc != nil {
+		return f.cancelFunc(ctx, owner, id)
+	}
+	return f.Get(ctx, owner, id)
+}
+
+// fakePictures serves pictures from memory, by URL; the ones it has not are not to be had.
+type fakePictures map[string]picture.Picture
+
+func (f fakePictures) Fetch(ctx context.Context, url string) (picture.Picture, error) {
+	p, ok := f[url]
+	if !ok {
+		return picture.Picture{}, errors.New("no such picture")
+	}
+	return p, ctx.Err()
+}
+
+// fakeFiles keeps pictures in memory.
+type fakeFiles struct {
+	mu   sync.Mutex
+	kept map[string]picture.Picture
+	jobs map[string]string // by name
+	err  error
+}
+
+func (f *fakeFiles) Put(_ context.Context, name, jobID string, p picture.Picture) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.kept == nil {
+		f.kept, f.jobs = map[string]picture.Picture{}, map[string]string{}
+	}
+	f.kept[name], f.jobs[name] = p, jobID
+	return f.err
+}
+
+type memory struct{ *bytes.Reader }
+
+func (memory) Close() error { return nil }
+
+func (f *fakeFiles) Open(_ context.Context, name string) (*imagestore.File, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p, ok := f.kept[name]
+	if !ok {
+		return nil, imagestore.ErrNotFound
+	}
+	return &imagestore.File{
+		ReadSeekCloser: memory{bytes.NewReader(p.Data)}, Size: int64(len(p.Data)), ModTime: time.Unix(1730800000, 0),
+		MediaType: p.Format.MediaType(), ETag: `"abc"`,
+	}, nil
+}
+
 func (f *fakeJobs) Position(ctx context.Context, j job.Job) (int, error) {
 	if f.positionFunc != nil {
 		return f.positionFunc(ctx, j)
@@ -127,7 +183,7 @@ func after(d time.Duration, j job.Job) func(context.Context, string, job.ID) (jo
 
 func newJob(n job.New) job.Job {
 	return job.Job{
-		ID: "job_abc", Status: job.StatusQueued, Owner: n.Owner, Lane: n.Lane, Spec: n.Spec,
+		ID: "job_abc", Status: job.StatusQueued, Owner: n.Owner, Lane: n.Lane, Spec: n.Spec, Wish: n.Wish,
 		CreatedAt: time.Unix(1730800000, 0), Pictures: make([]job.Picture, n.Spec.N()),
 	}
 }
@@ -172,7 +228,7 @@ func newServer(t *testing.T, jobs httpapi.Jobs, change ...func(*httpapi.Config))
 	}
 	c := httpapi.Config{
 		Jobs: jobs, Catalog: catalog, Keys: []string{key, otherKey},
-		Logger: slog.New(slog.DiscardHandler), Version: "v1.2.3",
+		Logger: slog.New(slog.DiscardHandler), Version: "v1.2.3", Pictures: fakePictures{},
 	}
 	for _, f := range change {
 		f(&c)

@@ -29,11 +29,11 @@ var errPollOver = errors.New("the poll is over")
 func jobPath(id job.ID) string { return "/v1/jobs/" + url.PathEscape(string(id)) }
 
 func (s *Server) createJob(w http.ResponseWriter, r *http.Request) error {
-	_, spec, err := s.imagesRequest(r)
+	_, o, err := s.imagesRequest(r)
 	if err != nil {
 		return err
 	}
-	j, err := s.submit(w, r, spec, job.LaneBatch)
+	j, err := s.submit(w, r, o, job.LaneBatch)
 	if err != nil {
 		return err
 	}
@@ -53,8 +53,7 @@ func (s *Server) getJob(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	x.jobID = j.ID
-	w.Header().Set("X-Job-Id", string(j.ID))
+	x.hold(w, j)
 	if patience > 0 && !j.Status.Terminal() {
 		ctx, cancel := context.WithTimeoutCause(r.Context(), patience, errPollOver)
 		defer cancel()

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/go-chi/chi/v5"
@@ -20,6 +21,9 @@ func (s *Server) notFound(_ http.ResponseWriter, r *http.Request) error {
 func (s *Server) methodNotAllowed(w http.ResponseWriter, r *http.Request) error {
 	var allowed []string
 	for _, m := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
+		if m == http.MethodGet && slices.Contains(rounds, r.URL.RawPath) {
+			continue // only for calls that were sent round
+		}
 		if s.mux.Match(chi.NewRouteContext(), m, r.URL.RawPath) {
 			allowed = append(allowed, m)
 			if m == http.MethodGet {

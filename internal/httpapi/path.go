@@ -24,7 +24,7 @@ func withCanonicalPath(r *http.Request) *http.Request {
 // canonicalPath maps /v1/X, /X and /v1/v1/X to /v1/X, and leaves the pages that are not part of the API where they are.
 func canonicalPath(escaped string) string {
 	segments := strings.FieldsFunc(escaped, func(r rune) bool { return r == '/' })
-	if len(segments) == 0 || len(segments) == 1 && segments[0] == "healthz" {
+	if len(segments) == 0 || len(segments) == 1 && (segments[0] == "healthz" || segments[0] == "openapi.json") {
 		return "/" + strings.Join(segments, "/")
 	}
 	for range 2 {

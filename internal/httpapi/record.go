@@ -75,6 +75,9 @@ func (x *exchange) details() []slog.Attr {
 	if x.jobID != "" {
 		attrs = append(attrs, slog.String("job_id", string(x.jobID)))
 	}
+	if x.text {
+		attrs = append(attrs, slog.Bool("housekeeping", true))
+	}
 	if x.err != nil {
 		attrs = append(attrs, slog.String("kind", string(x.err.Kind)))
 		if x.err.Err != nil {

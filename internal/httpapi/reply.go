@@ -28,9 +28,7 @@ var errClientGone = errors.New("client is gone")
 // fail answers a request with a failure. Where a reply has begun, it only notes it.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	x := exchangeOf(r)
-	// A server that stops cancels with a cause of its own, which is answered.
-	gone := errors.Is(err, errClientGone) || errors.Is(context.Cause(r.Context()), context.Canceled)
-	if gone {
+	if gone(r, err) {
 		x.status = statusClientGone
 		return
 	}
@@ -50,6 +48,11 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if err := writeJSON(w, class.Status, openai.NewErrorReply(x.err, x.requestID)); err != nil {
 		x.status = statusClientGone
 	}
+}
+
+// gone reports whether the client is. A server that stops cancels with a cause of its own, which is answered.
+func gone(r *http.Request, err error) bool {
+	return errors.Is(err, errClientGone) || errors.Is(context.Cause(r.Context()), context.Canceled)
 }
 
 const (
@@ -87,11 +90,15 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("X-Content-Type-Options", "nosniff") // errors repeat a client's words
+	setJSON(w.Header())
 	w.WriteHeader(status)
 	if _, err := w.Write(b); err != nil { //nolint:gosec // G705: it is JSON, and says so
 		return errors.Join(errClientGone, err)
 	}
 	return nil
+}
+
+func setJSON(h http.Header) {
+	h.Set("Content-Type", "application/json")
+	h.Set("X-Content-Type-Options", "nosniff") // errors repeat a client's words
 }

@@ -5,13 +5,16 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"time"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
 
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
+	"github.com/zimage-gateway/zimage-gateway/internal/imagestore"
 	"github.com/zimage-gateway/zimage-gateway/internal/job"
+	"github.com/zimage-gateway/zimage-gateway/internal/picture"
 )
 
 // Jobs is the job service as the handlers need it. Its methods are safe for concurrent use.
@@ -22,6 +25,8 @@ type Jobs interface {
 	Get(ctx context.Context, owner string, id job.ID) (job.Job, error)
 	// Wait blocks until the job is terminal or ctx ends (then its error is context.Cause(ctx)).
 	Wait(ctx context.Context, owner string, id job.ID, beat job.Beat) (job.Job, error)
+	// Cancel ends a job that is not terminal yet, and returns it as it is then.
+	Cancel(ctx context.Context, owner string, id job.ID) (job.Job, error)
 	// Position estimates how many pictures will start before the job's next one, itself included: 1 is next, 0 not
 	// waiting.
 	Position(ctx context.Context, j job.Job) (int, error)
@@ -31,22 +36,45 @@ type Jobs interface {
 type Metrics interface {
 	// RequestDone counts a request. Routes are patterns and methods known ones, so both are small sets.
 	RequestDone(route, method string, status int, d time.Duration)
+	// PictureFetched counts a picture that was fetched for a reply that holds its bytes, or could not be.
+	PictureFetched(ok bool, d time.Duration)
+	// HousekeepingAnswered counts a client's own prompt that was answered with text.
+	HousekeepingAnswered()
+}
+
+// Pictures fetches finished pictures from where upstreams put them. It is safe for concurrent use.
+type Pictures interface {
+	Fetch(ctx context.Context, rawURL string) (picture.Picture, error)
+}
+
+// Files keeps the pictures that clients upload. It is safe for concurrent use.
+type Files interface {
+	// Put keeps a picture as long as the job.
+	Put(ctx context.Context, name, jobID string, p picture.Picture) error
+	// Open reads a picture; imagestore.ErrNotFound where there is none of that name.
+	Open(ctx context.Context, name string) (*imagestore.File, error)
 }
 
 // Config is what a server is made of.
 type Config struct {
-	Jobs    Jobs
-	Catalog *imagegen.Catalog
-	Keys    []string // that clients present; at least one
-	Logger  *slog.Logger
-	Metrics Metrics // nil: none
+	Jobs     Jobs
+	Catalog  *imagegen.Catalog
+	Keys     []string // that clients present; at least one
+	Logger   *slog.Logger
+	Metrics  Metrics // nil: none
+	Pictures Pictures
+	Files    Files // nil: uploads are refused
 	// MaxBodyBytes bounds request bodies; 0: 25 MiB.
 	MaxBodyBytes int64
 	// SyncTimeout is the longest wait of a synchronous call, streams included; 0: 5 minutes.
 	SyncTimeout time.Duration
 	// StreamKeepalive is the pause after which a waiting stream sends a comment; 0: 10 seconds.
 	StreamKeepalive time.Duration
-	CORSOrigins     []string // none: all
+	// SyncKeepalive is how long a plain call waits before it is kept alive; 0: it is not.
+	SyncKeepalive time.Duration
+	// DrawHousekeeping draws the prompts that clients send of their own, such as for titles, like any other.
+	DrawHousekeeping bool
+	CORSOrigins      []string // none: all
 	// TrustProxyHeaders takes scheme, host and client address from X-Forwarded-*.
 	TrustProxyHeaders bool
 	PublicURL         string // base of the URLs shown; empty: taken from the request
@@ -61,17 +89,22 @@ const (
 
 // Server answers the public listener. It is safe for concurrent use.
 type Server struct {
-	jobs     Jobs
-	catalog  *imagegen.Catalog
-	keys     keyring
-	log      *slog.Logger
-	metrics  Metrics
-	maxBody  int64
-	patience time.Duration
-	pause    time.Duration // between signs of life on a stream
-	trust    bool
-	landing  landingPage
-	mux      *chi.Mux
+	jobs         Jobs
+	catalog      *imagegen.Catalog
+	keys         keyring
+	log          *slog.Logger
+	metrics      Metrics
+	maxBody      int64
+	patience     time.Duration
+	pause        time.Duration // between signs of life on a stream
+	trust        bool
+	pictures     Pictures
+	files        Files
+	keepalive    time.Duration
+	housekeeping bool
+	converting   chan struct{} // a place for each conversion that may run at once
+	landing      landingPage
+	mux          *chi.Mux
 }
 
 // New returns a server.
@@ -80,13 +113,15 @@ func New(c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.Jobs == nil || c.Catalog == nil || c.Logger == nil {
-		return nil, errors.New("jobs, catalog and logger are required")
+	if c.Jobs == nil || c.Catalog == nil || c.Logger == nil || c.Pictures == nil {
+		return nil, errors.New("jobs, catalog, logger and pictures are required")
 	}
 	s := &Server{
 		jobs: c.Jobs, catalog: c.Catalog, keys: keys, log: c.Logger, metrics: c.Metrics,
 		maxBody: c.MaxBodyBytes, patience: c.SyncTimeout, pause: c.StreamKeepalive, trust: c.TrustProxyHeaders,
-		landing: landingPage{version: c.Version, publicURL: c.PublicURL, model: c.Catalog.Default().ID},
+		pictures: c.Pictures, files: c.Files, keepalive: c.SyncKeepalive, housekeeping: !c.DrawHousekeeping,
+		converting: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
+		landing:    landingPage{version: c.Version, publicURL: c.PublicURL, model: c.Catalog.Default().ID},
 	}
 	if s.maxBody <= 0 {
 		s.maxBody = defaultMaxBodyBytes
@@ -103,19 +138,39 @@ func New(c Config) (*Server, error) {
 	return s, nil
 }
 
+const (
+	chatPath        = "/v1/chat/completions"
+	generationsPath = "/v1/images/generations"
+	editsPath       = "/v1/images/edits"
+	responsesPath   = "/v1/responses"
+)
+
+// rounds are the paths whose GET is there for calls that were sent round while they wait.
+var rounds = []string{chatPath, generationsPath, editsPath, responsesPath}
+
 func (s *Server) routes(origins []string) *chi.Mux {
 	m := chi.NewRouter()
 	// The log is outside of the recovery, so that a request that panicked has its line, and with it a 500.
 	m.Use(s.record, s.recoverPanic, cors(origins), preflight, middleware.GetHead)
 	m.Get("/", s.handle(s.getLanding))
 	m.Get("/healthz", s.handle(s.getHealth))
+	m.Get("/openapi.json", s.handle(s.getOpenAPI))
+	m.Get(filesPath+"{name}", s.handle(s.getFile))
 	m.Group(func(m chi.Router) {
 		m.Use(s.authenticate, s.limitBody)
 		m.Get("/v1/models", s.handle(s.listModels))
 		// A wildcard, as some clients do not escape the slash in an id like owner/model.
 		m.Get("/v1/models/*", s.handle(s.getModel))
-		m.Post("/v1/chat/completions", s.handle(s.chat))
-		m.Post("/v1/images/generations", s.handle(s.images))
+		m.Post(chatPath, s.handle(s.chat))
+		m.Get(chatPath, s.handle(s.resume(s.renderChat)))
+		m.Post(generationsPath, s.handle(s.generateImages))
+		m.Get(generationsPath, s.handle(s.resume(s.renderImages)))
+		m.Post(editsPath, s.handle(s.editImages))
+		m.Get(editsPath, s.handle(s.resume(s.renderImages)))
+		m.Post(responsesPath, s.handle(s.createResponse))
+		m.Get(responsesPath, s.handle(s.resume(s.renderResponse)))
+		m.Get("/v1/responses/{id}", s.handle(s.getResponse))
+		m.Post("/v1/responses/{id}/cancel", s.handle(s.cancelResponse))
 		m.Post("/v1/jobs", s.handle(s.createJob))
 		m.Get("/v1/jobs/{id}", s.handle(s.getJob))
 	})

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,7 +23,7 @@ func TestNewRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	whole := httpapi.Config{Jobs: &fakeJobs{}, Catalog: catalog, Keys: []string{key}, Logger: slog.New(slog.DiscardHandler)}
+	whole := httpapi.Config{Jobs: &fakeJobs{}, Catalog: catalog, Keys: []string{key}, Logger: slog.New(slog.DiscardHandler), Pictures: fakePictures{}}
 	if _, err := httpapi.New(whole); err != nil {
 		t.Fatal(err)
 	}
@@ -32,6 +33,7 @@ func TestNewRefuses(t *testing.T) {
 		"no jobs":      func(c *httpapi.Config) { c.Jobs = nil },
 		"no catalogue": func(c *httpapi.Config) { c.Catalog = nil },
 		"no logger":    func(c *httpapi.Config) { c.Logger = nil },
+		"no pictures":  func(c *httpapi.Config) { c.Pictures = nil },
 	} {
 		c := whole
 		spoil(&c)
@@ -200,7 +202,23 @@ type call struct {
 	status        int
 }
 
-type fakeMetrics struct{ calls []call }
+type fakeMetrics struct {
+	calls   []call
+	fetched map[bool]int // guarded by mu
+	texts   int
+	mu      sync.Mutex
+}
+
+func (f *fakeMetrics) PictureFetched(ok bool, _ time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.fetched == nil {
+		f.fetched = map[bool]int{}
+	}
+	f.fetched[ok]++
+}
+
+func (f *fakeMetrics) HousekeepingAnswered() { f.texts++ }
 
 func (f *fakeMetrics) RequestDone(route, method string, status int, _ time.Duration) {
 	f.calls = append(f.calls, call{route, method, status})

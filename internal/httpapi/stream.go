@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"time"
 
@@ -11,49 +12,93 @@ import (
 	"github.com/zimage-gateway/zimage-gateway/internal/openai"
 )
 
-const (
-	// maxSilence is the longest pause between two data events. Some front ends count only those and give up after 30 s.
-	maxSilence = 24 * time.Second
-	// writeTimeout is how long a client may leave an event lying in its buffers.
-	writeTimeout = 15 * time.Second
-)
+// maxSilence is the longest pause between two data events. Some front ends count only those and give up after 30 s.
+const maxSilence = 24 * time.Second
 
-// streamChat answers a chat call as events. A refused job still has its own status; once there is a job the reply
-// begins at once, as clients give up on headers that do not come within a minute.
-func (s *Server) streamChat(w http.ResponseWriter, r *http.Request, spec imagegen.Spec, includeUsage bool) error {
-	j, err := s.submit(w, r, spec, job.LaneInteractive)
-	if err != nil {
-		return err
-	}
+// beginStream begins a reply of events, at once: clients give up on headers that do not come within a minute.
+func (s *Server) beginStream(w http.ResponseWriter, r *http.Request) io.Writer {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream; charset=utf-8")
 	h.Set("Cache-Control", "no-cache")
 	h.Set("X-Accel-Buffering", "no") // nginx would keep the events for itself
 	w.WriteHeader(http.StatusOK)
-
 	x := exchangeOf(r)
-	events := openai.NewChatStream(eventWriter{w: w, conn: http.NewResponseController(x.w.Unwrap())}, j)
-	if err := events.Start(); err != nil {
+	return eventWriter{w: w, x: x, conn: http.NewResponseController(x.w.Unwrap())}
+}
+
+// streamChat answers a chat call as events. A refused job still has its own status.
+func (s *Server) streamChat(w http.ResponseWriter, r *http.Request, o order, options openai.ChatOptions) error {
+	j, err := s.submit(w, r, o, job.LaneInteractive)
+	if err != nil {
 		return err
 	}
-	j, err = s.follow(r.Context(), events, j)
+	events := openai.NewChatStream(s.beginStream(w, r), j, options)
+	return s.stream(r, j, stream{
+		signs: events, start: events.Start, finish: func(j job.Job, _ []*openai.Content) error { return events.Finish(j) },
+		fail: func(_ job.Job, e *imagegen.Error) error { return events.Fail(e, exchangeOf(r).requestID) },
+	})
+}
+
+// streamImages answers an images call as events.
+func (s *Server) streamImages(w http.ResponseWriter, r *http.Request, o order, edit bool, format openai.ResponseFormat) error {
+	j, err := s.submit(w, r, o, job.LaneInteractive)
+	if err != nil {
+		return err
+	}
+	events := openai.NewImageStream(s.beginStream(w, r), edit, format)
+	return s.stream(r, j, stream{
+		signs: events, start: events.Start, finish: events.Finish, contents: format.Needs(),
+		fail: func(_ job.Job, e *imagegen.Error) error { return events.Fail(e, exchangeOf(r).requestID) },
+	})
+}
+
+// signs of life of a stream.
+type signs interface {
+	Waiting(position int) error
+	Beat() error
+}
+
+// stream is a reply of events to one job.
+type stream struct {
+	signs    signs
+	start    func() error
+	contents bool // finish takes the pictures' bytes
+	optional bool // finish does without them if it must
+	finish   func(j job.Job, contents []*openai.Content) error
+	fail     func(j job.Job, e *imagegen.Error) error
+}
+
+// stream writes all of a stream.
+func (s *Server) stream(r *http.Request, j job.Job, out stream) error {
+	if err := out.start(); err != nil {
+		return err
+	}
+	finished, err := s.follow(r.Context(), out.signs, j)
 	if err == nil {
+		j = finished
 		if e := openai.JobError(j); e != nil {
 			err = e
 		}
 	}
-	if err == nil {
-		return events.Finish(j, includeUsage)
+	var contents []*openai.Content
+	if err == nil && out.contents {
+		contents, err = s.contentsAlive(r.Context(), out.signs, j)
+		if out.optional && r.Context().Err() == nil && !errors.Is(err, errClientGone) {
+			err = nil
+		}
 	}
-	if errors.Is(err, errClientGone) || errors.Is(context.Cause(r.Context()), context.Canceled) {
+	switch {
+	case err == nil:
+		return out.finish(j, contents)
+	case gone(r, err):
 		return err
 	}
-	return errors.Join(err, events.Fail(imagegen.AsError(err), x.requestID))
+	return errors.Join(err, out.fail(j, imagegen.AsError(err)))
 }
 
 // follow waits for the job and shows signs of life meanwhile.
-func (s *Server) follow(ctx context.Context, events *openai.ChatStream, j job.Job) (job.Job, error) {
-	ctx, cancel := s.patiently(ctx, j.ID)
+func (s *Server) follow(ctx context.Context, events signs, j job.Job) (job.Job, error) {
+	ctx, cancel := s.patiently(ctx, wait{job: j.ID, until: time.Now().Add(s.patience)})
 	defer cancel()
 	spoke := time.Now()
 	return s.jobs.Wait(ctx, j.Owner, j.ID, job.Beat{Every: s.pause, Func: func(ctx context.Context) error {
@@ -68,18 +113,45 @@ func (s *Server) follow(ctx context.Context, events *openai.ChatStream, j job.Jo
 	}})
 }
 
+// contentsAlive fetches the pictures of a job and shows signs of life meanwhile.
+func (s *Server) contentsAlive(ctx context.Context, events signs, j job.Job) ([]*openai.Content, error) {
+	type fetched struct {
+		contents []*openai.Content
+		err      error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan fetched)
+	go func() {
+		contents, err := s.contents(ctx, j)
+		done <- fetched{contents, err}
+	}()
+	tick := time.NewTicker(s.pause)
+	defer tick.Stop()
+	var broken error
+	for {
+		select {
+		case f := <-done:
+			return f.contents, errors.Join(broken, f.err)
+		case <-tick.C:
+			if err := events.Waiting(0); err != nil && broken == nil {
+				broken = err
+				cancel()
+			}
+		}
+	}
+}
+
 // eventWriter sends what is written at once and gives up on a client that takes nothing any more.
 type eventWriter struct {
 	w    http.ResponseWriter
+	x    *exchange
 	conn *http.ResponseController
 }
 
 // Write writes and flushes b.
 func (e eventWriter) Write(b []byte) (int, error) {
-	err := e.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-	if err != nil && !errors.Is(err, http.ErrNotSupported) { // recorders in tests know no deadlines
-		return 0, errors.Join(errClientGone, err)
-	}
+	e.x.allowTime(len(b))
 	n, err := e.w.Write(b)
 	if err == nil {
 		err = e.conn.Flush()

@@ -12,13 +12,17 @@ import (
 
 func TestChatCompletion(t *testing.T) {
 	t.Parallel()
-	goldenJSON(t, "chat.json", openai.NewChatCompletion(drawn(queued(1), 0)))
-	goldenJSON(t, "chat_partial.json", openai.NewChatCompletion(drawn(drawn(refused(queued(3), 1), 0), 2)))
+	goldenJSON(t, "chat.json", openai.NewChatCompletion(drawn(queued(1), 0), false))
+	goldenJSON(t, "chat_partial.json", openai.NewChatCompletion(drawn(drawn(refused(queued(3), 1), 0), 2), false))
+	goldenJSON(t, "chat_images.json", openai.NewChatCompletion(drawn(queued(1), 0), true))
 }
 
 func TestImagesReply(t *testing.T) {
 	t.Parallel()
-	goldenJSON(t, "images.json", openai.NewImagesReply(drawn(drawn(queued(2), 0), 1)))
+	two, contents := drawn(drawn(queued(2), 0), 1), []*openai.Content{{Format: "png", Data: []byte("one")}, nil}
+	goldenJSON(t, "images.json", openai.NewImagesReply(two, openai.FormatURL, nil))
+	goldenJSON(t, "images_base64.json", openai.NewImagesReply(two, openai.FormatBase64, contents))
+	goldenJSON(t, "images_both.json", openai.NewImagesReply(two, openai.FormatBoth, contents))
 }
 
 func TestModels(t *testing.T) {
@@ -31,16 +35,23 @@ func TestModels(t *testing.T) {
 func TestChatStream(t *testing.T) {
 	t.Parallel()
 	cases := map[string]struct {
-		golden string
-		end    func(*openai.ChatStream) error
+		golden  string
+		options openai.ChatOptions
+		end     func(*openai.ChatStream) error
 	}{
-		"one picture": {"stream.txt", func(s *openai.ChatStream) error {
-			return s.Finish(drawn(queued(1), 0), false)
+		"one picture": {"stream.txt", openai.ChatOptions{}, func(s *openai.ChatStream) error {
+			return s.Finish(drawn(queued(1), 0))
 		}},
-		"two pictures and the usage": {"stream_two.txt", func(s *openai.ChatStream) error {
-			return s.Finish(drawn(drawn(queued(2), 0), 1), true)
+		"two pictures and the usage": {"stream_two.txt", openai.ChatOptions{IncludeUsage: true}, func(s *openai.ChatStream) error {
+			return s.Finish(drawn(drawn(queued(2), 0), 1))
 		}},
-		"a failure": {"stream_failure.txt", func(s *openai.ChatStream) error {
+		"two pictures that are no Markdown": {"stream_images.txt", openai.ChatOptions{Images: true}, func(s *openai.ChatStream) error {
+			return s.Finish(drawn(drawn(queued(2), 0), 1))
+		}},
+		"a text": {"stream_text.txt", openai.ChatOptions{}, func(s *openai.ChatStream) error {
+			return s.Text(`{"title": "A cat"}`)
+		}},
+		"a failure": {"stream_failure.txt", openai.ChatOptions{}, func(s *openai.ChatStream) error {
 			return s.Fail(&imagegen.Error{Kind: imagegen.KindUpstreamError, Message: "all attempts failed"}, "req_1")
 		}},
 	}
@@ -48,7 +59,7 @@ func TestChatStream(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var out bytes.Buffer
-			s := openai.NewChatStream(&out, queued(1))
+			s := openai.NewChatStream(&out, queued(1), c.options)
 			err := errors.Join(s.Start(), s.Waiting(3), s.Waiting(0), s.Beat(), c.end(s))
 			if err != nil {
 				t.Fatal(err)
@@ -66,9 +77,9 @@ func (brokenWriter) Write([]byte) (int, error) { return 0, errBroken }
 
 func TestChatStreamTellsOfABrokenWriter(t *testing.T) {
 	t.Parallel()
-	s := openai.NewChatStream(brokenWriter{}, job.Job{})
+	s := openai.NewChatStream(brokenWriter{}, job.Job{}, openai.ChatOptions{})
 	for name, err := range map[string]error{
-		"start": s.Start(), "waiting": s.Waiting(1), "beat": s.Beat(), "finish": s.Finish(job.Job{}, true),
+		"start": s.Start(), "waiting": s.Waiting(1), "beat": s.Beat(), "finish": s.Finish(job.Job{}),
 	} {
 		if !errors.Is(err, errBroken) {
 			t.Errorf("%s: got %v, want %v", name, err, errBroken)

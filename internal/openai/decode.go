@@ -1,25 +1,53 @@
 package openai
 
 import (
+	"encoding/json"
 	"strings"
 
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 )
 
-// ChatRequest is what the gateway reads from the body of a chat completion.
-type ChatRequest struct {
-	Model        string // as the client wrote it; empty: the first of the catalogue
-	Params       imagegen.Params
-	Stream       bool
-	IncludeUsage bool // the stream ends with a usage chunk
-}
-
-// ImagesRequest is what the gateway reads from the body of an images generation, and of a job.
-type ImagesRequest struct {
+// Ask is what every generation request says.
+type Ask struct {
 	Model  string // as the client wrote it; empty: the first of the catalogue
 	Params imagegen.Params
 	Stream bool
+	Source *Source // the picture to edit; nil: none was given
 }
+
+// ChatRequest is what the gateway reads from the body of a chat completion.
+type ChatRequest struct {
+	Ask
+	IncludeUsage bool // the stream ends with a usage chunk
+	// Images asks for pictures in the message's images in place of Markdown.
+	Images bool
+	Talk
+}
+
+// Talk is what a conversation says beside its last message.
+type Talk struct {
+	// Previous is the picture that the assistant drew last: what a model that edits works on where no other is given.
+	Previous *Source
+	// Text answers a prompt that is the client's own (a title, tags), which nobody wants drawn; nil: it is none.
+	Text *string
+}
+
+// ImagesRequest is what the gateway reads from the body of an images generation, an edit and a job.
+type ImagesRequest struct {
+	Ask
+	Format ResponseFormat
+}
+
+// ResponseFormat is how an images reply carries its pictures.
+type ResponseFormat string
+
+// The formats. FormatDefault leaves it to the model and the name it was asked for by.
+const (
+	FormatDefault ResponseFormat = ""
+	FormatURL     ResponseFormat = "url"
+	FormatBase64  ResponseFormat = "b64_json"
+	FormatBoth    ResponseFormat = "both" // for models that are set up so; no client can ask for it
+)
 
 // DecodeChat reads the body of POST /v1/chat/completions. Its error is a classified *imagegen.Error.
 func DecodeChat(body []byte) (ChatRequest, error) {
@@ -27,13 +55,18 @@ func DecodeChat(body []byte) (ChatRequest, error) {
 	if o.err != nil {
 		return ChatRequest{}, o.err
 	}
-	r := ChatRequest{Model: value(o.text("model")), Params: o.params(), Stream: o.boolean("stream")}
+	r := ChatRequest{Ask: o.ask(), Images: o.asksForImages()}
 	options := o.nested("stream_options")
 	r.IncludeUsage = options.boolean("include_usage")
 	if options.err != nil {
 		o.fail("stream_options", "an object whose include_usage is true or false")
 	}
-	r.Params.Prompt = o.chatPrompt()
+	c := o.conversation("messages")
+	if c.empty {
+		c.prompt = value(o.text("prompt"))
+	}
+	o.requirePrompt(c.prompt, "messages", "messages must hold a message with role user that says what to draw")
+	r.Params.Prompt, r.Source, r.Talk = c.prompt, c.source, c.talk()
 	return r, o.err
 }
 
@@ -43,30 +76,64 @@ func DecodeImages(body []byte) (ImagesRequest, error) {
 	if o.err != nil {
 		return ImagesRequest{}, o.err
 	}
-	r := ImagesRequest{Model: value(o.text("model")), Params: o.params(), Stream: o.boolean("stream")}
-	if f := value(o.text("response_format")); f != "" && f != "url" && o.err == nil {
-		o.err = invalid("response_format", "response_format must be url: only url is available in this version")
-	}
+	return o.images()
+}
+
+// images reads what generations, edits and jobs have in common.
+func (o *object) images() (ImagesRequest, error) {
+	r := ImagesRequest{Ask: o.ask(), Format: o.responseFormat()}
 	r.Params.Prompt = value(o.text("prompt"))
-	if o.err == nil && strings.TrimSpace(r.Params.Prompt) == "" {
-		o.err = missing("prompt", "prompt is required: say what to draw")
-	}
+	o.requirePrompt(r.Params.Prompt, "prompt", "prompt is required: say what to draw")
 	return r, o.err
 }
 
-// params reads the options that all generation endpoints share.
-func (o *object) params() imagegen.Params {
-	return imagegen.Params{
-		NegativePrompt: o.text("negative_prompt"),
-		N:              o.integer("n"),
-		Width:          o.integer("width"),
-		Height:         o.integer("height"),
-		Size:           value(o.text("size")),
-		Quality:        value(o.text("quality")),
-		CFG:            o.number("cfg"),
-		Steps:          o.integer("steps"),
-		Seed:           o.integer64("seed"),
+func (o *object) requirePrompt(prompt, param, message string) {
+	if o.err == nil && strings.TrimSpace(prompt) == "" {
+		o.err = missing(param, message)
 	}
+}
+
+// responseFormat takes what it does not know for absent: chat front ends send the chat API's objects here too, and some
+// clients repeat a request whose response_format was refused.
+func (o *object) responseFormat() ResponseFormat {
+	raw, ok := o.member("response_format")
+	var f ResponseFormat
+	if ok && json.Unmarshal(raw, &f) == nil && (f == FormatURL || f == FormatBase64) {
+		return f
+	}
+	return FormatDefault
+}
+
+// asksForImages reports whether modalities names images, as OpenRouter's clients ask for pictures beside the text.
+func (o *object) asksForImages() bool {
+	raw, ok := o.member("modalities")
+	var modalities []any
+	if !ok || json.Unmarshal(raw, &modalities) != nil {
+		return false
+	}
+	for _, m := range modalities {
+		if m == "image" {
+			return true
+		}
+	}
+	return false
+}
+
+// ask reads the options that all generation endpoints share.
+func (o *object) ask() Ask {
+	return Ask{Model: value(o.text("model")), Stream: o.boolean("stream"), Params: imagegen.Params{
+		NegativePrompt:    o.text("negative_prompt"),
+		N:                 o.integer("n"),
+		Width:             o.integer("width"),
+		Height:            o.integer("height"),
+		Size:              value(o.text("size")),
+		Quality:           value(o.text("quality")),
+		CFG:               o.number("cfg"),
+		Steps:             o.integer("steps"),
+		Seed:              o.integer64("seed"),
+		OutputFormat:      value(o.text("output_format")),
+		OutputCompression: o.integer("output_compression"),
+	}}
 }
 
 func missing(param, message string) *imagegen.Error {

@@ -12,18 +12,24 @@ import (
 
 func TestDecodeChat(t *testing.T) {
 	t.Parallel()
-	prompt := func(s string) openai.ChatRequest { return openai.ChatRequest{Params: imagegen.Params{Prompt: s}} }
+	prompt := func(s string) openai.ChatRequest {
+		return openai.ChatRequest{Ask: openai.Ask{Params: imagegen.Params{Prompt: s}}}
+	}
 	cases := map[string]struct {
 		body string
 		want openai.ChatRequest
 	}{
 		"the seed's example": {
 			`{"model":"Z-Image","messages":[{"role":"user","content":"一只可爱的小狗，1:2"}]}`,
-			openai.ChatRequest{Model: "Z-Image", Params: imagegen.Params{Prompt: "一只可爱的小狗，1:2"}},
+			openai.ChatRequest{Ask: openai.Ask{Model: "Z-Image", Params: imagegen.Params{Prompt: "一只可爱的小狗，1:2"}}},
 		},
 		"the last user message counts": {
-			`{"messages":[{"role":"system","content":"s"},{"role":"user","content":"a"},{"role":"assistant","content":"![x](http://y)"},{"role":"user","content":"b"},{"role":"assistant","content":null}]}`,
+			`{"messages":[{"role":"system","content":"s"},{"role":"user","content":"a"},{"role":"assistant","content":"x"},{"role":"user","content":"b"},{"role":"assistant","content":null}]}`,
 			prompt("b"),
+		},
+		"the assistant's last picture is remembered": {
+			`{"messages":[{"role":"assistant","content":"![a](http://a/1.png)"},{"role":"assistant","content":"![a [b\\]](http://a/2.png) and ![c](http://a/3.png)"},{"role":"user","content":"b"}]}`,
+			openai.ChatRequest{Ask: prompt("b").Ask, Talk: openai.Talk{Previous: &openai.Source{URL: "http://a/3.png"}}},
 		},
 		"text parts are joined by a space": {
 			`{"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"input_text","text":"b"},"c",{"type":"text","text":null},{"type":"file"},{"text":"d"}]}]}`,
@@ -33,6 +39,17 @@ func TestDecodeChat(t *testing.T) {
 			`{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"http://x"}}]},{"role":"user","content":"b"}]}`,
 			prompt("b"),
 		},
+		"a picture in the last message": {
+			`{"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"http://x/y.png"}},{"type":"image_url","image_url":"http://z"}]}]}`,
+			openai.ChatRequest{Ask: openai.Ask{Params: imagegen.Params{Prompt: "a"}, Source: &openai.Source{URL: "http://x/y.png"}}},
+		},
+		"a picture inside the last message": {
+			`{"messages":[{"role":"user","content":[{"type":"input_text","text":"a"},{"type":"input_image","image_url":"data:image/png;base64,aGk="}]}]}`,
+			openai.ChatRequest{Ask: openai.Ask{Params: imagegen.Params{Prompt: "a"}, Source: &openai.Source{Data: []byte("hi")}}},
+		},
+		"modalities may ask for images":              {`{"prompt":"a","modalities":["text","image"]}`, openai.ChatRequest{Ask: prompt("a").Ask, Images: true}},
+		"modalities may be anything":                 {`{"prompt":"a","modalities":["text",1]}`, prompt("a")},
+		"modalities may be no list":                  {`{"prompt":"a","modalities":"image"}`, prompt("a")},
 		"a bare prompt does without messages":        {`{"prompt":"a"}`, prompt("a")},
 		"a bare prompt does beside null messages":    {`{"messages":null,"prompt":"a"}`, prompt("a")},
 		"a bare prompt does beside empty messages":   {`{"messages":[],"prompt":"a"}`, prompt("a")},
@@ -41,10 +58,10 @@ func TestDecodeChat(t *testing.T) {
 		"null is absent":                             {`{"prompt":"a","model":null,"n":null,"size":null,"seed":null,"cfg":null,"stream":null,"stream_options":null,"quality":null,"negative_prompt":null,"width":null,"height":null,"steps":null}`, prompt("a")},
 		"what nobody knows is ignored":               {`{"prompt":"a","temperature":"hot","response_format":{"type":"text"},"tools":[1],"Width":"wide","user":{}}`, prompt("a")},
 		"the last of a field's repetitions counts":   {`{"prompt":"a","prompt":"b"}`, prompt("b")},
-		"stream options are read":                    {`{"prompt":"a","stream":true,"stream_options":{"include_usage":true,"x":1}}`, openai.ChatRequest{Params: imagegen.Params{Prompt: "a"}, Stream: true, IncludeUsage: true}},
-		"every option is read":                       {`{"prompt":"a","n":2,"width":512,"height":640,"size":"auto","quality":"high","cfg":3.5,"steps":20,"seed":4294967295,"negative_prompt":""}`, openai.ChatRequest{Params: allParams()}},
-		"numbers may come as strings":                {`{"prompt":"a","n":"2","width":"512","height":" 640 ","size":"auto","quality":"high","cfg":"3.5","steps":"20","seed":"4294967295","negative_prompt":""}`, openai.ChatRequest{Params: allParams()}},
-		"whole floats are integers":                  {`{"prompt":"a","n":2.0,"width":5.12e2,"height":"640.0","size":"auto","quality":"high","cfg":3.5,"steps":20.0,"seed":4294967295.0,"negative_prompt":""}`, openai.ChatRequest{Params: allParams()}},
+		"stream options are read":                    {`{"prompt":"a","stream":true,"stream_options":{"include_usage":true,"x":1}}`, openai.ChatRequest{Ask: openai.Ask{Params: imagegen.Params{Prompt: "a"}, Stream: true}, IncludeUsage: true}},
+		"every option is read":                       {`{"prompt":"a","n":2,"width":512,"height":640,"size":"auto","quality":"high","cfg":3.5,"steps":20,"seed":4294967295,"negative_prompt":""}`, openai.ChatRequest{Ask: openai.Ask{Params: allParams()}}},
+		"numbers may come as strings":                {`{"prompt":"a","n":"2","width":"512","height":" 640 ","size":"auto","quality":"high","cfg":"3.5","steps":"20","seed":"4294967295","negative_prompt":""}`, openai.ChatRequest{Ask: openai.Ask{Params: allParams()}}},
+		"whole floats are integers":                  {`{"prompt":"a","n":2.0,"width":5.12e2,"height":"640.0","size":"auto","quality":"high","cfg":3.5,"steps":20.0,"seed":4294967295.0,"negative_prompt":""}`, openai.ChatRequest{Ask: openai.Ask{Params: allParams()}}},
 		"spaces and a final newline around the body": {" \n{\"prompt\":\"a\"}\r\n", prompt("a")},
 	}
 	for name, c := range cases {
@@ -93,7 +110,10 @@ func TestDecodeChatRefuses(t *testing.T) {
 		"a content that is an object":      {`{"messages":[{"role":"user","content":{"text":"a"}}]}`, imagegen.KindInvalidValue, "messages"},
 		"a part that is a number":          {`{"messages":[{"role":"user","content":[1]}]}`, imagegen.KindInvalidValue, "messages"},
 		"a text that is a number":          {`{"messages":[{"role":"user","content":[{"type":"text","text":1}]}]}`, imagegen.KindInvalidValue, "messages"},
-		"a picture in the last message":    {`{"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"http://x"}}]}]}`, imagegen.KindInvalidValue, "messages"},
+		"a picture that is no URL":         {`{"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"x.png"}}]}]}`, imagegen.KindInvalidValue, "messages"},
+		"a picture by its file's id":       {`{"messages":[{"role":"user","content":[{"type":"input_text","text":"a"},{"type":"input_image","file_id":"f"}]}]}`, imagegen.KindInvalidValue, "messages"},
+		"a picture that is not base64":     {`{"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"data:image/png;base64,%%"}}]}]}`, imagegen.KindInvalidValue, "messages"},
+		"a picture on this machine":        {`{"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"file:///etc/passwd"}}]}]}`, imagegen.KindInvalidValue, "messages"},
 		"no prompt at all":                 {`{}`, imagegen.KindMissingParameter, "messages"},
 		"no user message":                  {`{"messages":[{"role":"system","content":"a"}],"prompt":"b"}`, imagegen.KindMissingParameter, "messages"},
 		"a user message without content":   {`{"messages":[{"role":"user","content":null}]}`, imagegen.KindMissingParameter, "messages"},
@@ -132,17 +152,22 @@ func TestDecodeChatRefuses(t *testing.T) {
 
 func TestDecodeImages(t *testing.T) {
 	t.Parallel()
-	for _, body := range []string{
-		`{"prompt":"a","model":"m"}`,
-		`{"prompt":"a","model":"m","response_format":null,"messages":3}`,
-		`{"prompt":"a","model":"m","response_format":"url","style":"vivid","output_format":"png"}`,
-		`{"prompt":"a","model":"m","response_format":""}`,
+	for body, format := range map[string]openai.ResponseFormat{
+		`{"prompt":"a","model":"m"}`:                                                  openai.FormatDefault,
+		`{"prompt":"a","model":"m","response_format":null,"messages":3}`:              openai.FormatDefault,
+		`{"prompt":"a","model":"m","response_format":"url","style":"vivid"}`:          openai.FormatURL,
+		`{"prompt":"a","model":"m","response_format":"b64_json","background":"auto"}`: openai.FormatBase64,
+		`{"prompt":"a","model":"m","response_format":""}`:                             openai.FormatDefault,
+		`{"prompt":"a","model":"m","response_format":"both"}`:                         openai.FormatDefault,
+		`{"prompt":"a","model":"m","response_format":["url"]}`:                        openai.FormatDefault,
+		`{"prompt":"a","model":"m","response_format":{"type":"json_schema","x":{}}}`:  openai.FormatDefault,
+		`{"prompt":"a","model":"m","partial_images":3,"moderation":"low","user":"u"}`: openai.FormatDefault,
 	} {
 		got, err := openai.DecodeImages([]byte(body))
 		if err != nil {
 			t.Errorf("%s: %v", body, err)
 		}
-		want := openai.ImagesRequest{Model: "m", Params: imagegen.Params{Prompt: "a"}}
+		want := openai.ImagesRequest{Ask: openai.Ask{Model: "m", Params: imagegen.Params{Prompt: "a"}}, Format: format}
 		if diff := cmp.Diff(got, want); diff != "" {
 			t.Errorf("%s (-got +want):\n%s", body, diff)
 		}
@@ -156,14 +181,12 @@ func TestDecodeImagesRefuses(t *testing.T) {
 		kind  imagegen.Kind
 		param string
 	}{
-		"a list":                           {`[1]`, imagegen.KindInvalidJSON, ""},
-		"no prompt":                        {`{}`, imagegen.KindMissingParameter, "prompt"},
-		"messages in place of a prompt":    {`{"messages":[{"role":"user","content":"a"}]}`, imagegen.KindMissingParameter, "prompt"},
-		"a blank prompt":                   {`{"prompt":"  "}`, imagegen.KindMissingParameter, "prompt"},
-		"a prompt that is a number":        {`{"prompt":1}`, imagegen.KindInvalidValue, "prompt"},
-		"pictures as base64":               {`{"prompt":"a","response_format":"b64_json"}`, imagegen.KindInvalidValue, "response_format"},
-		"a response format that is a list": {`{"prompt":"a","response_format":["url"]}`, imagegen.KindInvalidValue, "response_format"},
-		"a width in words":                 {`{"prompt":"a","width":"wide"}`, imagegen.KindInvalidValue, "width"},
+		"a list":                        {`[1]`, imagegen.KindInvalidJSON, ""},
+		"no prompt":                     {`{}`, imagegen.KindMissingParameter, "prompt"},
+		"messages in place of a prompt": {`{"messages":[{"role":"user","content":"a"}]}`, imagegen.KindMissingParameter, "prompt"},
+		"a blank prompt":                {`{"prompt":"  "}`, imagegen.KindMissingParameter, "prompt"},
+		"a prompt that is a number":     {`{"prompt":1}`, imagegen.KindInvalidValue, "prompt"},
+		"a width in words":              {`{"prompt":"a","width":"wide"}`, imagegen.KindInvalidValue, "width"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -204,6 +227,11 @@ func FuzzDecodeChat(f *testing.F) {
 		images, err := openai.DecodeImages(body)
 		clientsMistake(t, err)
 		if err == nil && strings.TrimSpace(images.Params.Prompt) == "" {
+			t.Error("a request without a prompt")
+		}
+		response, err := openai.DecodeResponses(body)
+		clientsMistake(t, err)
+		if err == nil && strings.TrimSpace(response.Params.Prompt) == "" {
 			t.Error("a request without a prompt")
 		}
 	})

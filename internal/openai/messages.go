@@ -2,53 +2,82 @@ package openai
 
 import (
 	"encoding/json"
-	"slices"
 	"strings"
 )
 
-// chatPrompt returns the text of the last user message or, without messages, the bare prompt.
-func (o *object) chatPrompt() string {
-	raw, ok := o.member("messages")
-	var messages []json.RawMessage
-	if ok && json.Unmarshal(raw, &messages) != nil {
-		o.fail("messages", "a list of messages")
-		return ""
-	}
-	var prompt string
-	if len(messages) == 0 {
-		prompt = value(o.text("prompt"))
-	} else {
-		prompt = o.lastUserText(messages)
-	}
-	if o.err == nil && strings.TrimSpace(prompt) == "" {
-		o.err = missing("messages", "messages must hold a message with role user that says what to draw")
-	}
-	return prompt
+// conversation is what is read from a list of messages.
+type conversation struct {
+	empty  bool // there are no messages
+	prompt string
+	source *Source // the first picture of the last user message
+	said   []message
 }
 
-// lastUserText looks from the end, so that a long history, pictures in it included, is not read.
-func (o *object) lastUserText(messages []json.RawMessage) string {
-	for _, raw := range slices.Backward(messages) {
+// talk returns what the conversation says beside its last message.
+func (c conversation) talk() Talk {
+	var t Talk
+	for _, m := range c.said {
+		if m.role != "assistant" {
+			continue
+		}
+		if s := lastMarkdownPicture(m.text); s != nil {
+			t.Previous = s
+		}
+	}
+	if reply, ok := housekeeping(c.said); ok {
+		t.Text = &reply
+	}
+	return t
+}
+
+// conversation reads a member that holds messages; the last one of a user is the prompt. Only that one is read strictly:
+// a history may hold anything.
+func (o *object) conversation(name string) conversation {
+	raw, ok := o.member(name)
+	var messages []json.RawMessage
+	if ok && json.Unmarshal(raw, &messages) != nil {
+		o.fail(name, "a list of messages")
+	}
+	c := conversation{empty: len(messages) == 0}
+	var last json.RawMessage
+	for _, raw := range messages {
 		m := &object{}
 		if json.Unmarshal(raw, &m.members) != nil {
-			o.fail("messages", "a list of objects with role and content")
-			return ""
+			o.fail(name, "a list of objects with role and content")
+			return c
 		}
 		role := value(m.text("role"))
 		if m.err != nil {
-			o.fail("messages", "a list of objects whose role is a string")
-			return ""
+			o.fail(name, "a list of objects whose role is a string")
+			return c
 		}
+		if role == "" {
+			continue // an item of a response's input that is no message
+		}
+		content, _ := m.member("content")
 		if role == "user" {
-			content, _ := m.member("content")
-			return o.contentText(content)
+			last = content
 		}
+		lenient := &reader{param: name}
+		c.said = append(c.said, message{role: role, text: lenient.text(content)})
 	}
-	return ""
+	strict := &reader{param: name}
+	c.prompt, c.source = strict.text(last), strict.source
+	if strict.err != nil && o.err == nil {
+		o.err = strict.err
+	}
+	return c
 }
 
-// contentText returns the text of a message: a string, or parts whose texts are joined by a space.
-func (o *object) contentText(content json.RawMessage) string {
+// reader reads the content of one message.
+type reader struct {
+	object
+	param  string
+	source *Source // the first picture
+}
+
+// text returns the text of a content: a string, or parts whose texts are joined by a space.
+func (r *reader) text(content json.RawMessage) string {
 	if content == nil || isNull(content) {
 		return ""
 	}
@@ -58,39 +87,39 @@ func (o *object) contentText(content json.RawMessage) string {
 	}
 	var parts []json.RawMessage
 	if json.Unmarshal(content, &parts) != nil {
-		o.fail("messages", "a list of messages whose content is a string or a list of parts")
+		r.fail(r.param, "a list of messages whose content is a string or a list of parts")
 		return ""
 	}
 	texts := make([]string, 0, len(parts))
 	for _, raw := range parts {
-		if s := o.partText(raw); s != "" {
+		if s := r.part(raw); s != "" {
 			texts = append(texts, s)
 		}
 	}
 	return strings.Join(texts, " ")
 }
 
-func (o *object) partText(raw json.RawMessage) string {
+func (r *reader) part(raw json.RawMessage) string {
 	var s string
 	if json.Unmarshal(raw, &s) == nil {
 		return s
 	}
 	part := &object{}
 	if json.Unmarshal(raw, &part.members) != nil {
-		o.fail("messages", "a list of messages whose content parts are objects")
+		r.fail(r.param, "a list of messages whose content parts are objects")
 		return ""
 	}
 	kind, text := value(part.text("type")), ""
 	switch kind {
 	case "image_url", "input_image":
-		if o.err == nil {
-			o.err = invalid("messages", "this model cannot edit pictures: send a message without image parts")
+		if r.source == nil {
+			r.source = r.sourceOf(raw, r.param)
 		}
-	case "text", "input_text", "":
+	case "text", "input_text", "output_text", "":
 		text = value(part.text("text"))
 	}
 	if part.err != nil {
-		o.fail("messages", "a list of messages whose text parts have a type and a text")
+		r.fail(r.param, "a list of messages whose text parts have a type and a text")
 	}
 	return text
 }

@@ -1,19 +1,23 @@
 package openai
 
 import (
-	"bytes"
-	"fmt"
 	"io"
 
-	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 	"github.com/zimage-gateway/zimage-gateway/internal/job"
 )
 
-// ChatStream writes one chat completion as server-sent events: Start, any number of Waiting and Beat, then Finish or
-// Fail. Each call is one Write. There are only data lines and comments: an id, event or retry line breaks some clients.
+// ChatStream writes one chat completion as server-sent events: Start, any number of Waiting and Beat, then Finish, Text
+// or Fail. Each call is one Write. There are only data lines and comments: an id, event or retry line breaks some clients.
 type ChatStream struct {
-	w      io.Writer
-	header chunk
+	events
+	options ChatOptions
+	header  chunk
+}
+
+// ChatOptions are a client's wishes for a stream.
+type ChatOptions struct {
+	IncludeUsage bool // end with a usage chunk
+	Images       bool // pictures in place of Markdown
 }
 
 type chunk struct {
@@ -33,15 +37,24 @@ type chunkChoice struct {
 }
 
 type delta struct {
-	Role    string  `json:"role,omitempty"`
-	Content *string `json:"content,omitempty"`
+	Role    string         `json:"role,omitempty"`
+	Content *string        `json:"content,omitempty"`
+	Images  []MessageImage `json:"images,omitempty"`
 }
 
 // NewChatStream returns a stream of the job's completion on w.
-func NewChatStream(w io.Writer, j job.Job) *ChatStream {
-	return &ChatStream{w: w, header: chunk{
-		ID: completionID(j.ID), Object: "chat.completion.chunk",
-		Created: j.CreatedAt.Unix(), Model: j.Spec.Model,
+func NewChatStream(w io.Writer, j job.Job, o ChatOptions) *ChatStream {
+	return newChatStream(w, headerOf(j), o)
+}
+
+// NewTextStream returns a stream of an answer that is no picture on w; it ends with Text.
+func NewTextStream(w io.Writer, model string, o ChatOptions) *ChatStream {
+	return newChatStream(w, newHeader(model), o)
+}
+
+func newChatStream(w io.Writer, h header, o ChatOptions) *ChatStream {
+	return &ChatStream{events: events{w}, options: o, header: chunk{
+		ID: "chatcmpl-" + h.suffix, Object: "chat.completion.chunk", Created: h.created, Model: h.model,
 	}}
 }
 
@@ -50,82 +63,56 @@ func (s *ChatStream) Start() error {
 	return s.send(s.choice(0, delta{Role: "assistant", Content: new("")}, nil))
 }
 
-// Waiting writes a comment; position is the job's place in the queue, 0 if it has left it or nobody knows.
-// A comment ends in one newline: parsers in released clients take an empty line after it for an event without data.
-func (s *ChatStream) Waiting(position int) error {
-	if position > 0 {
-		return s.write(fmt.Appendf(nil, ": queued position=%d\n", position))
-	}
-	return s.write([]byte(": waiting\n"))
-}
-
 // Beat writes a chunk without content, for front ends that count only data as a sign of life.
 func (s *ChatStream) Beat() error { return s.send(s.choice(0, delta{Content: new("")}, nil)) }
 
 // Finish writes the pictures of a finished job that has some, and the end of the stream.
-func (s *ChatStream) Finish(j job.Job, includeUsage bool) error {
+func (s *ChatStream) Finish(j job.Job) error {
 	have := pictures(j)
-	chunks := make([]any, 0, 2*len(have)+1)
+	deltas := make([]delta, len(have))
 	for i, p := range have {
-		// One delta holds a whole picture, or clients that render as they go show half a link. Choices after the first
-		// bring their role with them: a role for a picture that never came would be a choice without an end.
-		d := delta{Content: new(Markdown(j.Spec.Prompt, p.URL))}
-		if i > 0 {
-			d.Role = "assistant"
+		// One delta holds a whole picture, or clients that render as they go show half a link. Beside images there is no
+		// content: some clients drop one of the two.
+		if content, images := show(j, p, s.options.Images); images != nil {
+			deltas[i].Images = images
+		} else {
+			deltas[i].Content = &content
 		}
-		chunks = append(chunks, s.choice(i, d, nil))
+		// Choices after the first bring their role with them: a role for a picture that never came would be a choice
+		// without an end.
+		if i > 0 {
+			deltas[i].Role = "assistant"
+		}
 	}
-	for i := range have {
-		chunks = append(chunks, s.choice(i, delta{}, new("stop")))
+	return s.end(deltas)
+}
+
+// Text writes an answer that is no picture, and the end of the stream.
+func (s *ChatStream) Text(text string) error { return s.end([]delta{{Content: &text}}) }
+
+// end writes what each choice holds and closes them.
+func (s *ChatStream) end(deltas []delta) error {
+	all := make([]event, 0, 2*len(deltas)+1)
+	for i, d := range deltas {
+		all = append(all, s.choice(i, d, nil))
 	}
-	if includeUsage {
+	for i := range deltas {
+		all = append(all, s.choice(i, delta{}, new("stop")))
+	}
+	if s.options.IncludeUsage {
 		c := s.header
 		c.Choices, c.Usage = []chunkChoice{}, &Usage{}
-		chunks = append(chunks, c)
+		all = append(all, event{data: c})
 	}
-	b, err := events(chunks...)
+	b, err := encodeEvents(all)
 	if err != nil {
 		return err
 	}
 	return s.write(append(b, "data: [DONE]\n\n"...))
 }
 
-// Fail writes a failure in place of the picture. It is the last thing on the stream: clients take it for an exception.
-func (s *ChatStream) Fail(e *imagegen.Error, requestID string) error {
-	return s.send(NewErrorReply(e, requestID))
-}
-
-func (s *ChatStream) choice(index int, d delta, finish *string) chunk {
+func (s *ChatStream) choice(index int, d delta, finish *string) event {
 	c := s.header
 	c.Choices = []chunkChoice{{Index: index, Delta: d, FinishReason: finish}}
-	return c
-}
-
-func (s *ChatStream) send(v any) error {
-	b, err := events(v)
-	if err != nil {
-		return err
-	}
-	return s.write(b)
-}
-
-func (s *ChatStream) write(b []byte) error {
-	if _, err := s.w.Write(b); err != nil {
-		return fmt.Errorf("write event: %w", err)
-	}
-	return nil
-}
-
-func events(values ...any) ([]byte, error) {
-	var b bytes.Buffer
-	for _, v := range values {
-		line, err := Encode(v)
-		if err != nil {
-			return nil, err
-		}
-		b.WriteString("data: ")
-		b.Write(line)
-		b.WriteByte('\n')
-	}
-	return b.Bytes(), nil
+	return event{data: c}
 }

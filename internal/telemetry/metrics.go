@@ -43,6 +43,9 @@ type Metrics struct {
 	inFlight        *prometheus.GaugeVec
 	retries         *prometheus.CounterVec
 	panics          *prometheus.CounterVec
+	fetches         *prometheus.CounterVec
+	fetchDuration   *prometheus.HistogramVec
+	housekeeping    prometheus.Counter
 }
 
 // NewMetrics returns the instruments of a process of the given version, in a registry of their own beside those of the Go
@@ -61,6 +64,9 @@ func NewMetrics(version string) *Metrics {
 		inFlight:        prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "zimage_upstream_in_flight", Help: "Calls to an upstream under way."}, []string{"upstream"}),
 		retries:         counter("zimage_upstream_retries_total", "Pictures put back into the queue for another attempt, by the outcome that caused it.", "upstream", "outcome"),
 		panics:          counter("zimage_panics_total", "Panics caught.", "where"),
+		fetches:         counter("zimage_picture_fetches_total", "Finished pictures fetched for replies that hold their bytes.", "outcome"),
+		fetchDuration:   histogram("zimage_picture_fetch_duration_seconds", "Time to fetch and convert a finished picture.", requestBuckets, "outcome"),
+		housekeeping:    prometheus.NewCounter(prometheus.CounterOpts{Name: "zimage_housekeeping_replies_total", Help: "Clients' own prompts, such as for titles, answered with text."}),
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "zimage_build_info", Help: "Always 1; the labels tell what runs.",
@@ -70,7 +76,7 @@ func NewMetrics(version string) *Metrics {
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), info,
 		m.requests, m.requestDuration, m.jobsSubmitted, m.jobsFinished, m.jobDuration, m.queueWait,
-		m.attempts, m.attemptDuration, m.inFlight, m.retries, m.panics,
+		m.attempts, m.attemptDuration, m.inFlight, m.retries, m.panics, m.fetches, m.fetchDuration, m.housekeeping,
 	)
 	return m
 }
@@ -99,6 +105,19 @@ func (m *Metrics) RequestDone(route, method string, status int, d time.Duration)
 	m.requests.WithLabelValues(route, method, code).Inc()
 	m.requestDuration.WithLabelValues(route, method, code).Observe(d.Seconds())
 }
+
+// PictureFetched counts a picture that was fetched for a reply in d, or could not be.
+func (m *Metrics) PictureFetched(ok bool, d time.Duration) {
+	outcome := "ok"
+	if !ok {
+		outcome = "failed"
+	}
+	m.fetches.WithLabelValues(outcome).Inc()
+	m.fetchDuration.WithLabelValues(outcome).Observe(d.Seconds())
+}
+
+// HousekeepingAnswered counts a client's own prompt that was answered with text.
+func (m *Metrics) HousekeepingAnswered() { m.housekeeping.Inc() }
 
 // JobSubmitted counts an accepted job.
 func (m *Metrics) JobSubmitted(lane string) { m.jobsSubmitted.WithLabelValues(lane).Inc() }

@@ -1,0 +1,154 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
+	"github.com/zimage-gateway/zimage-gateway/internal/job"
+	"github.com/zimage-gateway/zimage-gateway/internal/openai"
+)
+
+// render encodes the reply to a finished job that has pictures. show holds what the request said of the reply's form.
+type render func(ctx context.Context, j job.Job, show url.Values) (any, error)
+
+// plain answers a call that is not streamed: it makes a job and waits for its pictures.
+func (s *Server) plain(w http.ResponseWriter, r *http.Request, o order, show url.Values, f render) error {
+	j, err := s.submit(w, r, o, job.LaneInteractive)
+	if err != nil {
+		return err
+	}
+	return s.await(w, r, wait{job: j.ID, until: time.Now().Add(s.patience), show: show}, f)
+}
+
+// await waits for a job and answers with its reply. Long waits are kept alive: clients that follow redirects are sent
+// round in time (see wait), others get a status and newlines (see keepalive), after which a failure can only be told by
+// breaking the connection.
+func (s *Server) await(w http.ResponseWriter, r *http.Request, a wait, f render) error {
+	x := exchangeOf(r)
+	ctx, cancel := s.patiently(r.Context(), a)
+	defer cancel()
+	round := s.keepalive > 0 && a.rounds < maxRounds(r)
+	k := &keepalive{x: x}
+	defer k.stop() // a handler that panics ends too
+	switch {
+	case round:
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeoutCause(ctx, s.keepalive, errNextRound)
+		defer stop()
+	case s.keepalive > 0:
+		k.start(s.keepalive)
+	}
+	v, err := s.outcome(ctx, x.owner, a, f)
+	committed := k.stop()
+	switch {
+	case err == nil:
+		x.allowTime(0) // the keep-alive's deadline was for a newline
+		return writeJSON(committedWriter{w, committed}, http.StatusOK, v)
+	case errors.Is(err, errNextRound):
+		return nextRound(w, a)
+	case committed && !gone(r, err):
+		x.breakOff(r, imagegen.AsError(err))
+		return nil
+	}
+	return err
+}
+
+// outcome waits for the job and encodes the reply.
+func (s *Server) outcome(ctx context.Context, owner string, a wait, f render) (any, error) {
+	j, err := s.jobs.Wait(ctx, owner, a.job, job.Beat{})
+	if err != nil {
+		return nil, err
+	}
+	if e := openai.JobError(j); e != nil {
+		return nil, e
+	}
+	return f(ctx, j, a.show)
+}
+
+// patiently bounds the wait for a job. The cause is what the caller is told, as Wait returns it.
+func (s *Server) patiently(ctx context.Context, a wait) (context.Context, context.CancelFunc) {
+	return context.WithDeadlineCause(ctx, a.until, &imagegen.Error{
+		Kind:    imagegen.KindGenerationTimeout,
+		Message: fmt.Sprintf("The picture was not ready within %s. The job goes on: read it at %s.", s.patience, jobPath(a.job)),
+	})
+}
+
+// wait is a caller's wait for a job. One that was redirected comes back with all of it in its query, so that any API
+// process can go on.
+//
+// Redirects are for the clients whose HTTP layer is known to follow them (fetch, net/http) and that make nothing good of
+// a failure once a status has come. The official JavaScript and Go SDKs read the body outside of their retries, so that an
+// aborted reply is an error which hides the true one; Vercel's AI SDK repeats it without a word of being a repetition,
+// which would be a second job. A redirect within one call costs no retry, and the last one brings the true status. It
+// also outlasts proxies that end a call after a fixed time, and the 300 s that Node's fetch waits for headers.
+type wait struct {
+	job    job.ID
+	until  time.Time
+	rounds int // redirects so far
+	show   url.Values
+}
+
+// errNextRound ends a round of a wait.
+var errNextRound = errors.New("the wait goes on in another round")
+
+// maxRounds is how many redirects the client follows: one below what its HTTP layer allows. After that it gets newlines.
+func maxRounds(r *http.Request) int {
+	const fetch, netHTTP = 19, 9 // https://fetch.spec.whatwg.org/#http-redirect-fetch, net/http.Client
+	switch lang := r.Header.Get("X-Stainless-Lang"); {
+	case lang == "js", strings.Contains(r.UserAgent(), "ai-sdk/"):
+		return fetch
+	case lang == "go":
+		return netHTTP
+	}
+	return 0
+}
+
+// The parameters of a wait's query, beside those of its show.
+const (
+	paramJob    = "wait"
+	paramUntil  = "until"
+	paramRounds = "rounds"
+)
+
+// nextRound sends the caller round. The Location is relative, a query alone, so that it holds whatever the proxies in
+// between make of host and path. 303 turns the POST into a GET: nothing is uploaded again.
+func nextRound(w http.ResponseWriter, a wait) error {
+	q := maps.Clone(a.show)
+	q.Set(paramJob, string(a.job))
+	q.Set(paramUntil, strconv.FormatInt(a.until.UnixMilli(), 10))
+	q.Set(paramRounds, strconv.Itoa(a.rounds+1))
+	w.Header().Set("Location", "?"+q.Encode())
+	w.Header().Set("Cache-Control", "no-store")
+	return writeJSON(w, http.StatusSeeOther, struct{}{})
+}
+
+// resume answers a caller that was sent round. Without the query it is a GET where none is.
+func (s *Server) resume(f render) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		q := r.URL.Query()
+		if !q.Has(paramJob) {
+			return s.methodNotAllowed(w, r)
+		}
+		j, err := s.jobs.Get(r.Context(), exchangeOf(r).owner, job.ID(q.Get(paramJob)))
+		if err != nil {
+			return err
+		}
+		exchangeOf(r).hold(w, j)
+		a := wait{job: j.ID, until: time.Now().Add(s.patience), show: q}
+		if ms, err := strconv.ParseInt(q.Get(paramUntil), 10, 64); err == nil && time.UnixMilli(ms).Before(a.until) {
+			a.until = time.UnixMilli(ms)
+		}
+		if n, err := strconv.Atoi(q.Get(paramRounds)); err == nil {
+			a.rounds = max(n, 0)
+		}
+		return s.await(w, r, a, f)
+	}
+}

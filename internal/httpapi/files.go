@@ -1,0 +1,42 @@
+package httpapi
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
+	"github.com/zimage-gateway/zimage-gateway/internal/imagestore"
+)
+
+// filesPath is where stored pictures are served, to whoever knows a name: upstreams and browsers send no key.
+const filesPath = "/v1/files/"
+
+func (s *Server) getFile(w http.ResponseWriter, r *http.Request) error {
+	name, _ := url.PathUnescape(chi.URLParam(r, "name"))
+	if s.files == nil || !imagestore.ValidName(name) {
+		return noSuchFile(nil)
+	}
+	f, err := s.files.Open(r.Context(), name)
+	if errors.Is(err, imagestore.ErrNotFound) {
+		return noSuchFile(err)
+	}
+	if err != nil {
+		return &imagegen.Error{Kind: imagegen.KindQueueUnavailable, Message: "the picture cannot be read at the moment; please try again", Err: err}
+	}
+	defer f.Close() //nolint:errcheck // nothing was written
+	h := w.Header()
+	h.Set("Content-Type", f.MediaType)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "public, max-age=31536000, immutable") // a name never gets another picture
+	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
+	h.Set("Etag", f.ETag)
+	http.ServeContent(w, r, "", f.ModTime, f)
+	return nil
+}
+
+func noSuchFile(err error) error {
+	return &imagegen.Error{Kind: imagegen.KindUnknownURL, Message: "There is no such picture, or it has expired.", Err: err}
+}

@@ -1,0 +1,72 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"github.com/zimage-gateway/zimage-gateway/internal/job"
+	"github.com/zimage-gateway/zimage-gateway/internal/openai"
+)
+
+func (s *Server) generateImages(w http.ResponseWriter, r *http.Request) error {
+	req, o, err := s.imagesRequest(r)
+	if err != nil {
+		return err
+	}
+	return s.images(w, r, req, o, false)
+}
+
+func (s *Server) editImages(w http.ResponseWriter, r *http.Request) error {
+	body, err := readBody(r)
+	if err != nil {
+		return err
+	}
+	req, err := openai.DecodeEdit(r.Header.Get("Content-Type"), body)
+	if err != nil {
+		return err
+	}
+	o, err := s.order(r, req.Ask, nil)
+	if err != nil {
+		return err
+	}
+	return s.images(w, r, req, o, true)
+}
+
+// imagesRequest reads the body that generations and jobs share.
+func (s *Server) imagesRequest(r *http.Request) (openai.ImagesRequest, order, error) {
+	body, err := readBody(r)
+	if err != nil {
+		return openai.ImagesRequest{}, order{}, err
+	}
+	req, err := openai.DecodeImages(body)
+	if err != nil {
+		return openai.ImagesRequest{}, order{}, err
+	}
+	o, err := s.order(r, req.Ask, nil)
+	return req, o, err
+}
+
+func (s *Server) images(w http.ResponseWriter, r *http.Request, req openai.ImagesRequest, o order, edit bool) error {
+	format := req.Format.Resolve(o.model, req.Model)
+	if req.Stream {
+		// The events of OpenAI's image streams hold the picture itself, unless a client asks for something else.
+		if req.Format == openai.FormatDefault {
+			format = openai.FormatBase64
+		}
+		return s.streamImages(w, r, o, edit, format)
+	}
+	return s.plain(w, r, o, url.Values{"format": {string(format)}}, s.renderImages)
+}
+
+func (s *Server) renderImages(ctx context.Context, j job.Job, show url.Values) (any, error) {
+	format := openai.ResponseFormat(show.Get("format"))
+	var contents []*openai.Content
+	if format.Needs() {
+		var err error
+		if contents, err = s.contents(ctx, j); err != nil {
+			return nil, err
+		}
+	}
+	return openai.NewImagesReply(j, format, contents), nil
+}

@@ -1,0 +1,111 @@
+package httpapi
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
+	"github.com/zimage-gateway/zimage-gateway/internal/openai"
+)
+
+// newlinePause is the pause between two newlines of a reply that is kept alive.
+const newlinePause = 10 * time.Second
+
+// keepalive keeps a plain reply alive through proxies that cut silent connections: after a while it sends status 200, and
+// then newlines, which JSON parsers skip. Its timer runs beside the handler, which may not touch the reply until stop.
+type keepalive struct {
+	x *exchange
+
+	mu        sync.Mutex
+	timer     *time.Timer // nil until start
+	committed bool
+	stopped   bool
+}
+
+func (k *keepalive) start(after time.Duration) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.timer = time.AfterFunc(after, k.beat)
+}
+
+func (k *keepalive) beat() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.stopped {
+		return
+	}
+	if !k.committed {
+		k.committed = true
+		setJSON(k.x.w.Header())
+		k.x.w.WriteHeader(http.StatusOK)
+	}
+	k.x.allowTime(1)
+	// A client that is gone ends the request's context, and with it the wait.
+	if _, err := k.x.w.Write([]byte{'\n'}); err == nil {
+		_ = http.NewResponseController(k.x.w.Unwrap()).Flush()
+	}
+	k.timer.Reset(newlinePause)
+}
+
+// stop ends the newlines, if there were any, and reports whether a status was sent.
+func (k *keepalive) stop() (committed bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.stopped = true
+	if k.timer != nil {
+		k.timer.Stop()
+	}
+	return k.committed
+}
+
+// committedWriter leaves out a status that was sent already.
+type committedWriter struct {
+	http.ResponseWriter
+	committed bool
+}
+
+// WriteHeader sends the status unless one was sent.
+func (w committedWriter) WriteHeader(status int) {
+	if !w.committed {
+		w.ResponseWriter.WriteHeader(status)
+	}
+}
+
+const (
+	// writeTimeout is how long a client may leave a small write lying in its buffers; slowest is what is allowed beyond
+	// that for a large one, in bytes a second.
+	writeTimeout = 15 * time.Second
+	slowest      = 16 << 10
+)
+
+// allowTime sets how long the next n bytes may take; 0: as long as they like.
+func (x *exchange) allowTime(n int) {
+	var deadline time.Time
+	if n > 0 {
+		deadline = time.Now().Add(writeTimeout + time.Duration(n/slowest)*time.Second)
+	}
+	// Recorders in tests know no deadlines.
+	_ = http.NewResponseController(x.w.Unwrap()).SetWriteDeadline(deadline)
+}
+
+// breakOff breaks the connection of a reply that has begun and will not be completed, so that nobody takes it for whole.
+//
+// Proxies speak HTTP/1.0 to us by default (nginx before 1.29.7), where a closed connection is the regular end of a reply
+// without a length; only a reset is not.
+func (x *exchange) breakOff(r *http.Request, e *imagegen.Error) {
+	x.err, x.status = e, openai.ClassOf(e.Kind).Status
+	if r.ProtoMajor > 1 {
+		panic(http.ErrAbortHandler)
+	}
+	conn, _, err := http.NewResponseController(x.w.Unwrap()).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler) // recorders in tests have no connection
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		err = tcp.SetLinger(0)
+	}
+	_ = errors.Join(err, conn.Close())
+}

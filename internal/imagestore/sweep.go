@@ -1,0 +1,156 @@
+package imagestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"gocloud.dev/gcerrors"
+)
+
+const (
+	sweepInterval = 5 * time.Second
+	// sweepTimeout ends a sweep that got stuck, so that the next one begins anew.
+	sweepTimeout = time.Minute
+	sweepChunk   = 100
+	// minWait is the least time until a kept picture is looked at again.
+	minWait = time.Second
+	// deleteAgain is when the pictures of a deleted job are deleted once more: one that was being written meanwhile is
+	// there by then.
+	deleteAgain = 2 * putTimeout
+)
+
+// Delete deletes all pictures of a job. One that is being written meanwhile is deleted within minutes, unless the
+// [Keeper] still has the job.
+func (s *Store) Delete(ctx context.Context, jobID string) error {
+	names, err := s.redis.SMembers(ctx, jobKey(jobID)).Result()
+	if err != nil {
+		return fmt.Errorf("list the pictures of job %s: %w", jobID, err)
+	}
+	// The entries stay until the sweep that follows: what fails here, or is still being written, is deleted then.
+	again := time.Now().Add(deleteAgain)
+	verdicts := make([]verdict, 0, len(names))
+	for _, name := range names {
+		verdicts = append(verdicts, verdict{member: entry{name: name, job: jobID}.member(), until: again})
+	}
+	if err := s.apply(ctx, verdicts); err != nil {
+		return fmt.Errorf("note the deletion of job %s's pictures: %w", jobID, err)
+	}
+	var errs []error
+	for _, name := range names {
+		errs = append(errs, s.remove(ctx, name))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("delete the pictures of job %s: %w", jobID, err)
+	}
+	return nil
+}
+
+// remove deletes a blob. One that is not there is as good.
+func (s *Store) remove(ctx context.Context, name string) error {
+	err := s.bucket.Delete(ctx, name)
+	if err != nil && gcerrors.Code(err) != gcerrors.NotFound {
+		return fmt.Errorf("delete picture %s: %w", name, err)
+	}
+	return nil
+}
+
+// Run deletes what is due, every few seconds until ctx ends. It returns nil then.
+func (s *Store) Run(ctx context.Context) error {
+	tick := time.NewTicker(sweepInterval)
+	defer tick.Stop()
+	for {
+		if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
+			s.log.WarnContext(ctx, "delete pictures that are due", slog.Any("error", err))
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// sweep looks at every entry that is due. What could not be decided or deleted stays due, and is counted in the error.
+func (s *Store) sweep(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
+	defer cancel()
+	now := time.Now()
+	stuck := 0
+	var first error
+	for {
+		// Those that are stuck come first, and must not keep the sweep from those behind them.
+		page, err := s.redis.ZRangeArgs(ctx, redis.ZRangeArgs{
+			Key: dueKey, ByScore: true, Start: "-inf", Stop: strconv.FormatInt(now.UnixMilli(), 10),
+			Offset: int64(stuck), Count: sweepChunk,
+		}).Result()
+		if err != nil {
+			return errors.Join(fmt.Errorf("list the pictures that are due: %w", err), first)
+		}
+		verdicts, err := s.judge(ctx, page)
+		if err != nil && first == nil {
+			first = err
+		}
+		if err := s.apply(ctx, verdicts); err != nil {
+			return errors.Join(fmt.Errorf("note what became of %d pictures: %w", len(verdicts), err), first)
+		}
+		stuck += len(page) - len(verdicts)
+		if len(page) < sweepChunk {
+			break
+		}
+	}
+	if stuck > 0 {
+		return fmt.Errorf("%d pictures stay due: %w", stuck, first)
+	}
+	return nil
+}
+
+// judge deletes the pictures whose job is gone. It returns no verdict on those that are stuck, but the first error.
+func (s *Store) judge(ctx context.Context, members []string) (verdicts []verdict, first error) {
+	kept := map[string]answer{}
+	for _, member := range members {
+		v, err := s.judgeOne(ctx, member, kept)
+		switch {
+		case err == nil:
+			verdicts = append(verdicts, v)
+		case first == nil:
+			first = err
+		}
+	}
+	return verdicts, first
+}
+
+// answer is what the keeper said of a job.
+type answer struct {
+	until time.Time
+	ok    bool
+	err   error
+}
+
+func (s *Store) judgeOne(ctx context.Context, member string, kept map[string]answer) (verdict, error) {
+	e, ok := parseEntry(member)
+	if !ok {
+		s.log.WarnContext(ctx, "not a picture's entry", slog.String("entry", strconv.Quote(member)))
+		return verdict{member: member}, nil
+	}
+	a, asked := kept[e.job]
+	if !asked {
+		a.until, a.ok, a.err = s.keeper.KeptUntil(ctx, e.job)
+		kept[e.job] = a
+	}
+	if a.err != nil {
+		return verdict{}, fmt.Errorf("ask for job %s: %w", e.job, a.err)
+	}
+	if !a.ok {
+		return verdict{member: member, entry: e}, s.remove(ctx, e.name)
+	}
+	until := a.until
+	if soonest := time.Now().Add(minWait); until.Before(soonest) {
+		until = soonest
+	}
+	return verdict{member: member, entry: e, until: until}, nil
+}

@@ -1,0 +1,101 @@
+package openai
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+// Source is a picture that a request brings along: exactly one field is set.
+type Source struct {
+	URL  string // absolute http(s)
+	Data []byte // an upload; its type is not known yet
+}
+
+const (
+	// maxSourceURL bounds a picture's URL, in bytes; it is kept with the job.
+	maxSourceURL = 8 << 10
+	wantSource   = "an absolute http(s) URL or a data: URI of a picture"
+)
+
+// parseSource reads a URL or a data: URI. ok is false where it is neither.
+func parseSource(text string) (s *Source, ok bool) {
+	text = strings.TrimSpace(text)
+	if scheme, rest, _ := strings.Cut(text, ":"); strings.EqualFold(scheme, "data") {
+		data, ok := parseDataURI(rest)
+		return &Source{Data: data}, ok
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || len(text) > maxSourceURL {
+		return nil, false
+	}
+	return &Source{URL: text}, true
+}
+
+// parseDataURI reads what follows data: (RFC 2397), base64 only. The media type is not trusted, so it is not read.
+func parseDataURI(text string) ([]byte, bool) {
+	kind, encoded, ok := strings.Cut(text, ",")
+	if !ok || !strings.HasSuffix(strings.ToLower(strings.TrimSpace(kind)), ";base64") {
+		return nil, false
+	}
+	return parseBase64(encoded)
+}
+
+func parseBase64(text string) ([]byte, bool) {
+	data, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
+	if err != nil {
+		data, err = base64.RawStdEncoding.DecodeString(strings.TrimSpace(text))
+	}
+	return data, err == nil && len(data) > 0
+}
+
+// sourceOf reads a picture in any of the forms that clients use: a string, or an object with image_url, url or b64_json,
+// where image_url is a string or an object with url. file_id names files of another service.
+func (o *object) sourceOf(raw json.RawMessage, param string) *Source {
+	text, ok := sourceText(raw)
+	if !ok {
+		o.fail(param, wantSource)
+		return nil
+	}
+	s, ok := parseSource(text)
+	if !ok {
+		o.fail(param, wantSource)
+		return nil
+	}
+	return s
+}
+
+func sourceText(raw json.RawMessage) (string, bool) {
+	var text string
+	if json.Unmarshal(raw, &text) == nil {
+		return text, text != ""
+	}
+	n := &object{}
+	if json.Unmarshal(raw, &n.members) != nil {
+		return "", false
+	}
+	if encoded, ok := n.member("b64_json"); ok && json.Unmarshal(encoded, &text) == nil {
+		return "data:;base64," + text, true
+	}
+	for _, name := range []string{"image_url", "url"} {
+		if inner, ok := n.member(name); ok {
+			return sourceText(inner)
+		}
+	}
+	return "", false
+}
+
+// markdownPicture is a CommonMark picture with a remote URL.
+var markdownPicture = regexp.MustCompile(`!\[(?:\\.|[^\]\\])*\]\(<?(https?://[^)\s>]+)>?`)
+
+// lastMarkdownPicture returns the last picture in a text, or nil.
+func lastMarkdownPicture(text string) *Source {
+	all := markdownPicture.FindAllStringSubmatch(text, -1)
+	if len(all) == 0 {
+		return nil
+	}
+	s, _ := parseSource(all[len(all)-1][1])
+	return s
+}
