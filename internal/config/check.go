@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 	"github.com/zimage-gateway/zimage-gateway/internal/redisconn"
 )
 
@@ -76,10 +78,30 @@ func (l *loader) checkAPI(c *API) {
 	if strings.ContainsAny(c.PublicURL, "?#") {
 		l.mistake("PUBLIC_URL", "a base of links has no query and no fragment")
 	}
+	l.checkModels(c)
 	for _, origin := range c.CORSAllowedOrigins {
 		if !validOrigin(origin) {
 			l.mistake("CORS_ALLOWED_ORIGINS", quote(origin)+" "+expectOrigin)
 		}
+	}
+}
+
+// checkModels reads CONFIG_FILE and sees whether its models make a catalogue.
+func (l *loader) checkModels(c *API) {
+	if c.ConfigFile == "" {
+		return
+	}
+	models, err := readModels(c.ConfigFile)
+	if err == nil {
+		// A clash with MODEL_ALIASES is found by whoever builds the catalogue.
+		_, err = imagegen.NewCatalog(models)
+	}
+	if err == nil {
+		c.Models = models
+		return
+	}
+	for line := range strings.Lines(err.Error()) {
+		l.inFile = append(l.inFile, errors.New("CONFIG_FILE: "+strings.TrimSpace(line)))
 	}
 }
 

@@ -8,7 +8,11 @@
 // read from NAME_FILE, never shown), doc (meaning).
 package config
 
-import "time"
+import (
+	"time"
+
+	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
+)
 
 // Common are the settings of both processes.
 type Common struct {
@@ -41,6 +45,10 @@ type API struct {
 	AdminAddr string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:9090" doc:"listener of /metrics, /healthz, /readyz, /debug/pprof/ and, on the api, /queues/; it asks for no key, so keep it private"`
 	// PublicURL has no trailing slash; empty: derived from each request.
 	PublicURL string `env:"PUBLIC_URL" unset:"derived from the request" doc:"base of the absolute links that the gateway hands out"`
+	// ConfigFile is a path; empty: there is one model, the default one.
+	ConfigFile string `env:"CONFIG_FILE" unset:"none: the one model Z-Image" doc:"YAML file with the models on offer: see config.example.yaml"`
+	// Models are those of ConfigFile; nil: none is set.
+	Models []imagegen.Model
 	// SyncTimeout bounds how long a synchronous call waits for its job.
 	SyncTimeout time.Duration `env:"SYNC_TIMEOUT" envDefault:"5m" min:"1ms" max:"24h" doc:"longest wait of a synchronous call; its job goes on after that"`
 	// StreamKeepalive is the pause between comments of a waiting stream.

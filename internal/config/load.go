@@ -102,6 +102,7 @@ type loader struct {
 	known    []variable
 	vars     map[string]string // set and not empty
 	mistakes map[string]string // by name of the variable
+	inFile   []error           // of CONFIG_FILE, one line each
 }
 
 // newLoader keeps the known variables of an environment, and reads those secrets that are in files.
@@ -177,5 +178,5 @@ func (l *loader) err() error {
 			}
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, l.inFile...)...)
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -50,7 +51,7 @@ func runAPI(ctx context.Context, c config.API, b Build, ready func(net.Addr)) er
 		return fmt.Errorf("REDIS_URL: %w", err)
 	}
 	defer client.Close() //nolint:errcheck // nothing is left to be written
-	catalog, err := newCatalog(c.ModelAliases)
+	catalog, err := newCatalog(c)
 	if err != nil {
 		return err
 	}
@@ -123,12 +124,15 @@ func openFiles(ctx context.Context, c config.API, client redis.UniversalClient, 
 	return s, nil
 }
 
-func newCatalog(aliases []string) (*imagegen.Catalog, error) {
-	m := imagegen.DefaultModel()
-	m.Aliases = aliases
-	catalog, err := imagegen.NewCatalog([]imagegen.Model{m})
+func newCatalog(c config.API) (*imagegen.Catalog, error) {
+	models := slices.Clone(c.Models)
+	if models == nil {
+		models = []imagegen.Model{imagegen.DefaultModel()}
+	}
+	models[0].Aliases = append(slices.Clone(models[0].Aliases), c.ModelAliases...)
+	catalog, err := imagegen.NewCatalog(models)
 	if err != nil {
-		return nil, fmt.Errorf("MODEL_ALIASES: %w", err)
+		return nil, Misconfigured(fmt.Errorf("MODEL_ALIASES: %w", err))
 	}
 	return catalog, nil
 }

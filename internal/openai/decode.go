@@ -65,8 +65,10 @@ func DecodeChat(body []byte) (ChatRequest, error) {
 	if c.empty {
 		c.prompt = value(o.text("prompt"))
 	}
-	o.requirePrompt(c.prompt, "messages", "messages must hold a message with role user that says what to draw")
 	r.Params.Prompt, r.Source, r.Talk = c.prompt, c.source, c.talk()
+	if r.Text == nil { // a client's own prompt may be all in a system message
+		o.requirePrompt(c.prompt, "messages", "messages must hold a message with role user that says what to draw")
+	}
 	return r, o.err
 }
 

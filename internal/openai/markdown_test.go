@@ -11,6 +11,7 @@ import (
 	"github.com/yuin/goldmark/ast"
 	"github.com/yuin/goldmark/extension"
 	"github.com/yuin/goldmark/text"
+	"pgregory.net/rapid"
 
 	"github.com/zimage-gateway/zimage-gateway/internal/openai"
 )
@@ -105,4 +106,31 @@ func onlyPicture(t *testing.T, parser goldmark.Markdown, markdown string) *ast.I
 		t.Fatalf("%q is not a picture", markdown)
 	}
 	return picture
+}
+
+// Whatever a prompt holds, the reply is one picture with exactly our URL, for every reader of Markdown.
+func TestAnyPromptMakesOnePicture(t *testing.T) {
+	t.Parallel()
+	const page = "https://img.example/generated/a-b_c.png?x=1&y=2"
+	pieces := rapid.OneOf(
+		rapid.String(),
+		rapid.StringOfN(rapid.RuneFrom([]rune("[]()!\\`<>&*_~$#|^\"'\n\r\t :/-")), 0, 200, -1),
+		rapid.StringOfN(rapid.RuneFrom([]rune("שלום مرحبا \u202e\u200f\u2066🦊👩‍👩‍👧🏳️‍🌈狗\u0301\u2028\x00\ufeff")), 0, 200, -1),
+		rapid.SampledFrom([]string{"](", "![a](https://evil.example/x.png)", "<img src=x>", "\n\n# ", "&#93;", "`a", "[a]: https://evil.example\n", "\xff\xfe"}),
+	)
+	parsers := []goldmark.Markdown{goldmark.New(), goldmark.New(goldmark.WithExtensions(extension.GFM, extension.Footnote, extension.Typographer))}
+	rapid.Check(t, func(rt *rapid.T) {
+		prompt := strings.Join(rapid.SliceOfN(pieces, 1, 20).Draw(rt, "pieces"), "")
+		if rapid.Bool().Draw(rt, "long") && prompt != "" {
+			prompt = strings.Repeat(prompt, 1+100_000/len(prompt))
+		}
+		j := drawn(queued(1), 0)
+		j.Spec.Prompt, j.Pictures[0].Image.URL = prompt, page
+		markdown := openai.NewChatCompletion(j, false).Choices[0].Message.Content
+		for _, parser := range parsers {
+			if got := string(onlyPicture(t, parser, markdown).Destination); got != page {
+				rt.Fatalf("%q leads to %q", markdown, got)
+			}
+		}
+	})
 }

@@ -32,8 +32,10 @@ func DecodeResponses(body []byte) (ResponsesRequest, error) {
 	if instructions := value(o.text("instructions")); instructions != "" {
 		c.said = append([]message{{role: "system", text: instructions}}, c.said...)
 	}
-	o.requirePrompt(c.prompt, "input", "input is required: a text, or a list of messages whose last one of the user says what to draw")
 	r.Params.Prompt, r.Source, r.Talk = c.prompt, c.source, c.talk()
+	if r.Text == nil {
+		o.requirePrompt(c.prompt, "input", "input is required: a text, or a list of messages whose last one of the user says what to draw")
+	}
 	return r, o.err
 }
 

@@ -1,0 +1,173 @@
+package config
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
+)
+
+const maxConfigBytes = 1 << 20
+
+// file is what CONFIG_FILE may hold.
+type file struct {
+	Models []fileModel `yaml:"models"`
+}
+
+// fileModel is one entry of models. What it leaves out is the default model's.
+type fileModel struct {
+	ID         string     `yaml:"id"`
+	OwnedBy    string     `yaml:"owned_by"`
+	Upstream   string     `yaml:"upstream"`
+	ModelIndex *int       `yaml:"model_index"`
+	Steps      *int       `yaml:"steps"`
+	CFG        *float64   `yaml:"cfg"`
+	Limits     fileLimits `yaml:"limits"`
+	// Ratios replaces the default table.
+	DefaultSize           fileSize               `yaml:"default_size"`
+	Ratios                map[string]fileSize    `yaml:"ratios"`
+	Qualities             map[string]fileQuality `yaml:"qualities"`
+	Aliases               []string               `yaml:"aliases"`
+	Edit                  bool                   `yaml:"edit"`
+	DefaultResponseFormat string                 `yaml:"default_response_format"`
+}
+
+type fileLimits struct {
+	MinSide int   `yaml:"min_side"`
+	MaxSide int   `yaml:"max_side"`
+	Steps   []int `yaml:"steps"` // fewest and most
+}
+
+type fileQuality struct {
+	MaxSide int `yaml:"max_side"`
+	Steps   int `yaml:"steps"`
+}
+
+// fileSize is a size written as 1024x768.
+type fileSize imagegen.Size
+
+// UnmarshalYAML reads a size.
+func (s *fileSize) UnmarshalYAML(text []byte) error {
+	var written string
+	if err := yaml.Unmarshal(text, &written); err != nil {
+		return errors.New("a size is written as 1024x768")
+	}
+	size, ok := imagegen.ParseSize(written)
+	if !ok {
+		return fmt.Errorf("%s is not a size such as 1024x768", quote(written))
+	}
+	*s = fileSize(size)
+	return nil
+}
+
+// readModels reads the models of CONFIG_FILE. Its error holds one line a mistake.
+func readModels(path string) ([]imagegen.Model, error) {
+	text, err := readConfig(path)
+	if err != nil {
+		return nil, err
+	}
+	name := filepath.Base(path)
+	var f file
+	err = yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&f)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, errors.New(name + ": " + strings.TrimSpace(yaml.FormatError(err, false, false)))
+	}
+	if len(f.Models) == 0 {
+		return nil, errors.New(name + ": models: at least one is required")
+	}
+	models := make([]imagegen.Model, len(f.Models))
+	var mistakes []error
+	for i, m := range f.Models {
+		if models[i], err = m.model(); err != nil {
+			mistakes = append(mistakes, fmt.Errorf("%s: model %q: %w", name, m.ID, err))
+		}
+	}
+	if len(mistakes) > 0 {
+		return nil, errors.Join(mistakes...)
+	}
+	return models, nil
+}
+
+func readConfig(path string) ([]byte, error) {
+	f, err := os.Open(path) //nolint:gosec // the operator says which file
+	if err != nil {
+		return nil, fmt.Errorf("read it: %w", err)
+	}
+	defer f.Close() //nolint:errcheck // nothing was written
+	text, err := io.ReadAll(io.LimitReader(f, maxConfigBytes+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("read it: %w", err)
+	case len(text) > maxConfigBytes:
+		return nil, fmt.Errorf("larger than %d bytes", maxConfigBytes)
+	}
+	return text, nil
+}
+
+// model completes an entry. Whether its values are possible is the catalogue's to say.
+func (f fileModel) model() (imagegen.Model, error) {
+	m := imagegen.DefaultModel()
+	m.ID, m.Aliases, m.Edit, m.DefaultResponseFormat = f.ID, f.Aliases, f.Edit, f.DefaultResponseFormat
+	m.OwnedBy = cmp.Or(f.OwnedBy, m.OwnedBy)
+	var mistakes []error
+	if f.ModelIndex == nil {
+		mistakes = append(mistakes, errors.New("model_index is required"))
+	} else {
+		m.ModelIndex = *f.ModelIndex
+	}
+	if f.Upstream != "" && f.Upstream != m.Upstream {
+		mistakes = append(mistakes, fmt.Errorf("upstream %s: there is only %s", quote(f.Upstream), m.Upstream))
+	}
+	switch f.DefaultResponseFormat {
+	case "", "url", "b64_json", "both":
+	default:
+		mistakes = append(mistakes, fmt.Errorf("default_response_format %s is not url, b64_json or both", quote(f.DefaultResponseFormat)))
+	}
+	if f.Steps != nil {
+		m.Steps = *f.Steps
+	}
+	if f.CFG != nil {
+		m.CFG = *f.CFG
+	}
+	mistakes = append(mistakes, f.Limits.apply(&m.Limits))
+	f.tables(&m)
+	return m, errors.Join(mistakes...)
+}
+
+func (f fileLimits) apply(l *imagegen.Limits) error {
+	l.MinSide, l.MaxSide = cmp.Or(f.MinSide, l.MinSide), cmp.Or(f.MaxSide, l.MaxSide)
+	switch len(f.Steps) {
+	case 0:
+	case 2:
+		l.MinSteps, l.MaxSteps = f.Steps[0], f.Steps[1]
+	default:
+		return errors.New("limits: steps takes two numbers, the fewest and the most")
+	}
+	return nil
+}
+
+func (f fileModel) tables(m *imagegen.Model) {
+	if f.DefaultSize != (fileSize{}) {
+		m.DefaultSize = imagegen.Size(f.DefaultSize)
+	}
+	if f.Ratios != nil {
+		m.Ratios = make(map[string]imagegen.Size, len(f.Ratios))
+		for ratio, size := range f.Ratios {
+			m.Ratios[ratio] = imagegen.Size(size)
+		}
+	}
+	if f.Qualities != nil {
+		m.Qualities = make(map[string]imagegen.Quality, len(f.Qualities))
+		for name, q := range f.Qualities {
+			m.Qualities[name] = imagegen.Quality{MaxSide: q.MaxSide, Steps: q.Steps}
+		}
+	}
+}
