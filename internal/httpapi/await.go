@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -33,24 +34,12 @@ func (s *Server) plain(w http.ResponseWriter, r *http.Request, o order, show url
 // breaking the connection.
 func (s *Server) await(w http.ResponseWriter, r *http.Request, a wait, f render) error {
 	x := exchangeOf(r)
-	ctx, cancel := s.patiently(r.Context(), a)
-	defer cancel()
-	round := s.keepalive > 0 && a.rounds < maxRounds(r)
 	k := &keepalive{x: x}
 	defer k.stop() // a handler that panics ends too
-	switch {
-	case round:
-		var stop context.CancelFunc
-		ctx, stop = context.WithTimeoutCause(ctx, s.keepalive, errNextRound)
-		defer stop()
-	case s.keepalive > 0:
-		k.start(s.keepalive)
-	}
-	v, err := s.outcome(ctx, x.owner, a, f)
+	v, err := s.outcome(r, a, f, k)
 	committed := k.stop()
 	switch {
 	case err == nil:
-		x.allowTime(0) // the keep-alive's deadline was for a newline
 		return writeJSON(committedWriter{w, committed}, http.StatusOK, v)
 	case errors.Is(err, errNextRound):
 		return nextRound(w, a)
@@ -61,16 +50,32 @@ func (s *Server) await(w http.ResponseWriter, r *http.Request, a wait, f render)
 	return err
 }
 
-// outcome waits for the job and encodes the reply.
-func (s *Server) outcome(ctx context.Context, owner string, a wait, f render) (any, error) {
-	j, err := s.jobs.Wait(ctx, owner, a.job, job.Beat{})
+// outcome waits for the job and encodes the reply. A client that is sent round is so while the job is not finished; if
+// its reply then takes long, it is kept alive like any other.
+func (s *Server) outcome(r *http.Request, a wait, f render, k *keepalive) (any, error) {
+	ctx, cancel := s.patiently(r.Context(), a)
+	defer cancel()
+	round := a.rounds < maxRounds(r)
+	switch {
+	case s.keepalive <= 0:
+	case round:
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeoutCause(ctx, s.keepalive, errNextRound)
+		defer stop()
+	default:
+		k.start(s.keepalive)
+	}
+	j, err := s.jobs.Wait(ctx, exchangeOf(r).owner, a.job, job.Beat{})
 	if err != nil {
 		return nil, err
 	}
 	if e := openai.JobError(j); e != nil {
 		return nil, e
 	}
-	return f(ctx, j, a.show)
+	if round && s.keepalive > 0 {
+		k.start(s.keepalive)
+	}
+	return f(r.Context(), j, a.show)
 }
 
 // patiently bounds the wait for a job. The cause is what the caller is told, as Wait returns it.
@@ -111,6 +116,12 @@ func maxRounds(r *http.Request) int {
 	return 0
 }
 
+// jobLike is what a job's id may look like that is repeated in headers and the log.
+var jobLike = regexp.MustCompile(`^job_[a-z0-9]{1,64}$`)
+
+// lastLook is how long a wait takes at least whose time is over.
+const lastLook = time.Second
+
 // The parameters of a wait's query, beside those of its show.
 const (
 	paramJob    = "wait"
@@ -137,14 +148,16 @@ func (s *Server) resume(f render) handler {
 		if !q.Has(paramJob) {
 			return s.methodNotAllowed(w, r)
 		}
-		j, err := s.jobs.Get(r.Context(), exchangeOf(r).owner, job.ID(q.Get(paramJob)))
-		if err != nil {
-			return err
+		// The wait itself finds out whose job it is, or that there is none: it goes on where Redis is away meanwhile.
+		a := wait{job: job.ID(q.Get(paramJob)), until: time.Now().Add(s.patience), show: q}
+		if !jobLike.MatchString(string(a.job)) {
+			return &imagegen.Error{Kind: imagegen.KindJobNotFound, Message: "there is no such job, or it has expired"}
 		}
-		exchangeOf(r).hold(w, j)
-		a := wait{job: j.ID, until: time.Now().Add(s.patience), show: q}
-		if ms, err := strconv.ParseInt(q.Get(paramUntil), 10, 64); err == nil && time.UnixMilli(ms).Before(a.until) {
-			a.until = time.UnixMilli(ms)
+		exchangeOf(r).hold(w, a.job)
+		if ms, err := strconv.ParseInt(q.Get(paramUntil), 10, 64); err == nil {
+			// What finished in the last moment is still handed over.
+			ms = max(ms, time.Now().Add(lastLook).UnixMilli())
+			a.until = time.UnixMilli(min(ms, a.until.UnixMilli()))
 		}
 		if n, err := strconv.Atoi(q.Get(paramRounds)); err == nil {
 			a.rounds = max(n, 0)

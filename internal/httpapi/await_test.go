@@ -213,14 +213,49 @@ func TestRoundsEnd(t *testing.T) {
 
 func TestRoundsAreForTheirOwner(t *testing.T) {
 	t.Parallel()
-	s := newServer(t, &fakeJobs{}, keepAliveAfter(time.Second)) // its jobs are nobody's
+	nobodys := func(context.Context, string, job.ID) (job.Job, error) {
+		return job.Job{}, &imagegen.Error{Kind: imagegen.KindJobNotFound, Message: "no such job"}
+	}
+	s := newServer(t, &fakeJobs{waitFunc: nobodys}, keepAliveAfter(time.Second))
 	for _, path := range []string{"/v1/chat/completions", "/v1/images/generations", "/v1/images/edits", "/v1/responses"} {
 		q := url.Values{"wait": {"job_abc"}, "until": {"99999999999999"}, "rounds": {"-5"}}
 		wantError(t, send(t, s, "GET", path+"?"+q.Encode(), ""), 404, "job_not_found", "")
+		wantError(t, send(t, s, "GET", path+"?wait=a%0d%0ab", ""), 404, "job_not_found", "")
 		w := send(t, s, "GET", path, "")
 		wantError(t, w, 405, "method_not_allowed", "")
 		if got := w.Header().Get("Allow"); got != "POST, OPTIONS" {
 			t.Errorf("%s: Allow = %q", path, got)
 		}
+	}
+}
+
+// A picture that came in the last moment is not withheld.
+func TestALateRoundStillLooks(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, &fakeJobs{waitFunc: after(0, finished(dogJob()))}, keepAliveAfter(time.Minute))
+	if w := send(t, s, "GET", "/v1/chat/completions?wait=job_abc&until=1", ""); w.Code != 200 || !strings.Contains(w.Body.String(), "![") {
+		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+}
+
+// A client that says it will send no more is taken for gone. What it gets is no reply, in particular no empty 200.
+func TestAHalfClosedConnectionGetsNothing(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(newServer(t, &fakeJobs{waitFunc: never}))
+	t.Cleanup(server.Close)
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	_, err = io.WriteString(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+key+"\r\nContent-Length: 14\r\n\r\n"+`{"prompt":"a"}`)
+	if tcp, ok := conn.(*net.TCPConn); err == nil && ok {
+		err = tcp.CloseWrite()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(conn); len(got) > 0 {
+		t.Errorf("got %q, %v", got, err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -120,17 +121,27 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request, o order, lane jo
 		}
 	}
 	j, err := s.jobs.Submit(r.Context(), n)
+	if o.upload != nil && j.ID != n.ID { // refused, or joined to a job that has the picture
+		s.discard(r.Context(), n.ID)
+	}
 	if err != nil {
 		return job.Job{}, err
 	}
-	x.hold(w, j)
+	x.hold(w, j.ID)
 	return j, nil
 }
 
+// discard deletes the upload of a job that was not made. What stays behind is deleted when it is due.
+func (s *Server) discard(ctx context.Context, id job.ID) {
+	if err := s.files.Delete(context.WithoutCancel(ctx), string(id)); err != nil {
+		s.log.WarnContext(ctx, "delete an upload that is not needed", slog.Any("error", err))
+	}
+}
+
 // hold notes the request's job and names it in the reply.
-func (x *exchange) hold(w http.ResponseWriter, j job.Job) {
-	x.jobID = j.ID
-	w.Header().Set("X-Job-Id", string(j.ID))
+func (x *exchange) hold(w http.ResponseWriter, id job.ID) {
+	x.jobID = id
+	w.Header().Set("X-Job-Id", string(id))
 }
 
 // retryCount is the header in which official SDKs count their automatic retries, from 0.

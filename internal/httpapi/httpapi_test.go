@@ -56,7 +56,11 @@ func (f *fakeJobs) Submit(ctx context.Context, n job.New) (job.Job, error) {
 	if f.submitFunc != nil {
 		return f.submitFunc(ctx, n)
 	}
-	return newJob(n), nil
+	j := newJob(n)
+	if n.ID != "" {
+		j.ID = n.ID
+	}
+	return j, nil
 }
 
 // last returns the job that was asked for last.
@@ -134,6 +138,17 @@ func (f *fakeFiles) Put(_ context.Context, name, jobID string, p picture.Picture
 	}
 	f.kept[name], f.jobs[name] = p, jobID
 	return f.err
+}
+
+func (f *fakeFiles) Delete(_ context.Context, jobID string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for name, id := range f.jobs {
+		if id == jobID {
+			delete(f.kept, name)
+		}
+	}
+	return nil
 }
 
 type memory struct{ *bytes.Reader }

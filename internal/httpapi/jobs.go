@@ -53,7 +53,7 @@ func (s *Server) getJob(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	x.hold(w, j)
+	x.hold(w, j.ID)
 	if patience > 0 && !j.Status.Terminal() {
 		ctx, cancel := context.WithTimeoutCause(r.Context(), patience, errPollOver)
 		defer cancel()

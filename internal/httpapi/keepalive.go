@@ -42,7 +42,7 @@ func (k *keepalive) beat() {
 		setJSON(k.x.w.Header())
 		k.x.w.WriteHeader(http.StatusOK)
 	}
-	k.x.allowTime(1)
+	allowTime(k.x.w, 1)
 	// A client that is gone ends the request's context, and with it the wait.
 	if _, err := k.x.w.Write([]byte{'\n'}); err == nil {
 		_ = http.NewResponseController(k.x.w.Unwrap()).Flush()
@@ -67,6 +67,9 @@ type committedWriter struct {
 	committed bool
 }
 
+// Unwrap is for http.ResponseController.
+func (w committedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
 // WriteHeader sends the status unless one was sent.
 func (w committedWriter) WriteHeader(status int) {
 	if !w.committed {
@@ -78,17 +81,13 @@ const (
 	// writeTimeout is how long a client may leave a small write lying in its buffers; slowest is what is allowed beyond
 	// that for a large one, in bytes a second.
 	writeTimeout = 15 * time.Second
-	slowest      = 16 << 10
+	slowest      = 64 << 10
 )
 
-// allowTime sets how long the next n bytes may take; 0: as long as they like.
-func (x *exchange) allowTime(n int) {
-	var deadline time.Time
-	if n > 0 {
-		deadline = time.Now().Add(writeTimeout + time.Duration(n/slowest)*time.Second)
-	}
+// allowTime sets how long the next n bytes may take. The server takes it back before the connection's next request.
+func allowTime(w http.ResponseWriter, n int) {
 	// Recorders in tests know no deadlines.
-	_ = http.NewResponseController(x.w.Unwrap()).SetWriteDeadline(deadline)
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout + time.Duration(n/slowest)*time.Second))
 }
 
 // breakOff breaks the connection of a reply that has begun and will not be completed, so that nobody takes it for whole.

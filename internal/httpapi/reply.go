@@ -30,6 +30,9 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	x := exchangeOf(r)
 	if gone(r, err) {
 		x.status = statusClientGone
+		if x.w.Status() == 0 {
+			panic(http.ErrAbortHandler) // or the server would end the request with an empty 200
+		}
 		return
 	}
 	x.err = imagegen.AsError(err)
@@ -92,6 +95,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 	}
 	setJSON(w.Header())
 	w.WriteHeader(status)
+	allowTime(w, len(b))
 	if _, err := w.Write(b); err != nil { //nolint:gosec // G705: it is JSON, and says so
 		return errors.Join(errClientGone, err)
 	}

@@ -113,7 +113,7 @@ func (s *Server) jobOfResponse(
 	if err != nil {
 		return job.Job{}, err
 	}
-	x.hold(w, j)
+	x.hold(w, j.ID)
 	return j, nil
 }
 

@@ -51,6 +51,8 @@ type Pictures interface {
 type Files interface {
 	// Put keeps a picture as long as the job.
 	Put(ctx context.Context, name, jobID string, p picture.Picture) error
+	// Delete deletes a job's pictures.
+	Delete(ctx context.Context, jobID string) error
 	// Open reads a picture; imagestore.ErrNotFound where there is none of that name.
 	Open(ctx context.Context, name string) (*imagestore.File, error)
 }

@@ -23,7 +23,7 @@ func (s *Server) beginStream(w http.ResponseWriter, r *http.Request) io.Writer {
 	h.Set("X-Accel-Buffering", "no") // nginx would keep the events for itself
 	w.WriteHeader(http.StatusOK)
 	x := exchangeOf(r)
-	return eventWriter{w: w, x: x, conn: http.NewResponseController(x.w.Unwrap())}
+	return eventWriter{w: w, conn: http.NewResponseController(x.w.Unwrap())}
 }
 
 // streamChat answers a chat call as events. A refused job still has its own status.
@@ -145,13 +145,12 @@ func (s *Server) contentsAlive(ctx context.Context, events signs, j job.Job) ([]
 // eventWriter sends what is written at once and gives up on a client that takes nothing any more.
 type eventWriter struct {
 	w    http.ResponseWriter
-	x    *exchange
 	conn *http.ResponseController
 }
 
 // Write writes and flushes b.
 func (e eventWriter) Write(b []byte) (int, error) {
-	e.x.allowTime(len(b))
+	allowTime(e.w, len(b))
 	n, err := e.w.Write(b)
 	if err == nil {
 		err = e.conn.Flush()

@@ -19,6 +19,7 @@ const (
 	KindInvalidAPIKey     Kind = "invalid_api_key"      // no client key, or a wrong one
 	KindModelNotFound     Kind = "model_not_found"      // no such model in the catalogue
 	KindJobNotFound       Kind = "job_not_found"        // no such job, or another key's
+	KindJobCancelled      Kind = "job_cancelled"        // its owner cancelled the job that the caller waited for
 	KindUnknownURL        Kind = "unknown_url"          // no such path
 	KindMethodNotAllowed  Kind = "method_not_allowed"   // the path exists, the method does not
 	KindRequestTooLarge   Kind = "request_too_large"    // the body is over the limit

@@ -61,8 +61,9 @@ func decodeForm(boundary string, body []byte) (ImagesRequest, error) {
 	o := &object{members: map[string]json.RawMessage{}}
 	source, err := o.readForm(multipart.NewReader(bytes.NewReader(body), boundary))
 	if err != nil {
+		// The reader's errors repeat pieces of the form, prompts among them, which are not for the log.
 		return ImagesRequest{}, &imagegen.Error{
-			Kind: imagegen.KindInvalidValue, Message: "The request body is not a readable multipart form.", Err: err,
+			Kind: imagegen.KindInvalidValue, Message: "The request body is not a readable multipart form.",
 		}
 	}
 	r, err := o.images()

@@ -35,6 +35,8 @@ func ClassOf(k imagegen.Kind) Class {
 		return Class{http.StatusNotFound, typeRequest, "model_not_found"}
 	case imagegen.KindJobNotFound:
 		return Class{http.StatusNotFound, typeRequest, "job_not_found"}
+	case imagegen.KindJobCancelled: // not to be tried again: somebody did not want it
+		return Class{http.StatusBadRequest, typeRequest, "job_cancelled"}
 	case imagegen.KindUnknownURL:
 		return Class{http.StatusNotFound, typeRequest, "unknown_url"}
 	case imagegen.KindMethodNotAllowed:

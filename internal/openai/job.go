@@ -125,7 +125,7 @@ func JobError(j job.Job) *imagegen.Error {
 		return e
 	}
 	if j.Status == job.StatusCancelled {
-		return &imagegen.Error{Kind: imagegen.KindUpstreamError, Message: "The job was cancelled before a picture was drawn."}
+		return &imagegen.Error{Kind: imagegen.KindJobCancelled, Message: "The job was cancelled before a picture was drawn."}
 	}
 	return &imagegen.Error{Kind: imagegen.KindInternal, Err: fmt.Errorf("job %s is %s without picture or error", j.ID, j.Status)}
 }

@@ -49,7 +49,7 @@ func TestJobError(t *testing.T) {
 		"pictures are an answer":                  {drawn(queued(1), 0), ""},
 		"one picture of two is an answer":         {drawn(refused(queued(2), 0), 1), ""},
 		"a failed job fails as its picture did":   {refused(queued(1), 0), imagegen.KindUpstreamRejected},
-		"a cancelled job has nothing to give":     {ended(queued(1), job.StatusCancelled), imagegen.KindUpstreamError},
+		"a cancelled job has nothing to give":     {ended(queued(1), job.StatusCancelled), imagegen.KindJobCancelled},
 		"a record without any outcome is a bug":   {broken, imagegen.KindInternal},
 		"a cancelled job gives what it has drawn": {ended(drawn(queued(2), 1), job.StatusCancelled), ""},
 	}

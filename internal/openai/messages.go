@@ -2,6 +2,7 @@ package openai
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 )
 
@@ -16,12 +17,12 @@ type conversation struct {
 // talk returns what the conversation says beside its last message.
 func (c conversation) talk() Talk {
 	var t Talk
-	for _, m := range c.said {
+	for _, m := range slices.Backward(c.said) {
 		if m.role != "assistant" {
 			continue
 		}
-		if s := lastMarkdownPicture(m.text); s != nil {
-			t.Previous = s
+		if t.Previous = lastMarkdownPicture(m.text); t.Previous != nil {
+			break
 		}
 	}
 	if reply, ok := housekeeping(c.said); ok {

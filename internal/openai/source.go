@@ -54,7 +54,7 @@ func parseBase64(text string) ([]byte, bool) {
 // sourceOf reads a picture in any of the forms that clients use: a string, or an object with image_url, url or b64_json,
 // where image_url is a string or an object with url. file_id names files of another service.
 func (o *object) sourceOf(raw json.RawMessage, param string) *Source {
-	text, ok := sourceText(raw)
+	text, ok := sourceText(raw, maxSourceDepth)
 	if !ok {
 		o.fail(param, wantSource)
 		return nil
@@ -67,13 +67,16 @@ func (o *object) sourceOf(raw json.RawMessage, param string) *Source {
 	return s
 }
 
-func sourceText(raw json.RawMessage) (string, bool) {
+// maxSourceDepth is how deep a picture may lie: each level is read again.
+const maxSourceDepth = 2
+
+func sourceText(raw json.RawMessage, depth int) (string, bool) {
 	var text string
 	if json.Unmarshal(raw, &text) == nil {
 		return text, text != ""
 	}
 	n := &object{}
-	if json.Unmarshal(raw, &n.members) != nil {
+	if depth == 0 || json.Unmarshal(raw, &n.members) != nil {
 		return "", false
 	}
 	if encoded, ok := n.member("b64_json"); ok && json.Unmarshal(encoded, &text) == nil {
@@ -81,21 +84,31 @@ func sourceText(raw json.RawMessage) (string, bool) {
 	}
 	for _, name := range []string{"image_url", "url"} {
 		if inner, ok := n.member(name); ok {
-			return sourceText(inner)
+			return sourceText(inner, depth-1)
 		}
 	}
 	return "", false
 }
 
 // markdownPicture is a CommonMark picture with a remote URL.
-var markdownPicture = regexp.MustCompile(`!\[(?:\\.|[^\]\\])*\]\(<?(https?://[^)\s>]+)>?`)
+var markdownPicture = regexp.MustCompile(`^!\[(?:\\.|[^\]\\])*\]\(<?(https?://[^)\s>]+)>?`)
 
 // lastMarkdownPicture returns the last picture in a text, or nil.
 func lastMarkdownPicture(text string) *Source {
-	all := markdownPicture.FindAllStringSubmatch(text, -1)
-	if len(all) == 0 {
-		return nil
+	// From the last place where one can be: histories are long, and the expression is slow.
+	for end, tries := len(text), 0; tries < maxPlaces; tries++ {
+		at := strings.LastIndex(text[:end], "![")
+		if at < 0 {
+			return nil
+		}
+		if m := markdownPicture.FindStringSubmatch(text[at:min(len(text), at+maxSourceURL)]); m != nil {
+			s, _ := parseSource(m[1])
+			return s
+		}
+		end = at
 	}
-	s, _ := parseSource(all[len(all)-1][1])
-	return s
+	return nil
 }
+
+// maxPlaces is how many places of a text are looked at for a picture.
+const maxPlaces = 100

@@ -18,7 +18,7 @@ import (
 
 const (
 	// maxPixels bounds what is decoded: four bytes each.
-	maxPixels = 64 << 20
+	maxPixels = 24 << 20
 	// defaultQuality is that of a jpeg whose quality nobody named.
 	defaultQuality = 90
 	// maxScans bounds how often a progressive jpeg may go through its pixels: ten or so is usual, and a scan of a few

@@ -25,6 +25,8 @@ const (
 	// recordGrace is how long a result may still be recorded once the process is out of time.
 	recordGrace = 4 * time.Second
 	// recordPause is the pause between tries to reach the record.
+	// lookAgain is the pause after a look at a job's status that failed.
+	lookAgain      = time.Second
 	recordPauseMin = 50 * time.Millisecond
 	recordPauseMax = 2 * time.Second
 )
@@ -93,6 +95,9 @@ func (p *Processor) Process(ctx context.Context, t job.Task) error {
 		return fmt.Errorf("%w: no upstream serves queue %s", queue.ErrArchive, t.Queue)
 	}
 	c.upstream = upstream
+	// Before the record is asked: a job that is cancelled after that is heard of.
+	c.watch = p.ends.Watch(t.Job)
+	defer c.watch.Stop()
 	asked, err := c.start(ctx)
 	if err != nil {
 		return err
@@ -140,6 +145,7 @@ type call struct {
 	id       string // names the call in the record
 	upstream string
 	begun    job.Start
+	watch    *job.Watch
 	// cancelled says that the call was broken off because its job was cancelled.
 	cancelled bool
 	log       *slog.Logger
@@ -189,17 +195,22 @@ func (c *call) run(ctx context.Context, asked time.Time) error {
 // interruptible returns a context that also ends when the job is cancelled. stop waits for what watches it.
 func (c *call) interruptible(ctx context.Context) (_ context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	watch := c.ends.Watch(c.task.Job)
 	var watching sync.WaitGroup
 	watching.Go(func() {
+		var again <-chan time.Time
 		for {
 			select {
 			case <-ctx.Done():
 				return
-			case <-watch.C:
+			case <-c.watch.C:
+			case <-again:
 			}
+			again = nil
 			// A signal may be stale, or tell of a result that came from elsewhere; that call is paid for either way.
-			if status, err := c.records.Status(ctx, c.task.Job); err == nil && status == job.StatusCancelled {
+			switch status, err := c.records.Status(ctx, c.task.Job); {
+			case err != nil:
+				again = time.After(lookAgain)
+			case status == job.StatusCancelled:
 				cancel(errJobCancelled)
 			}
 		}
@@ -207,7 +218,6 @@ func (c *call) interruptible(ctx context.Context) (_ context.Context, stop func(
 	return ctx, func() {
 		cancel(nil)
 		watching.Wait()
-		watch.Stop()
 	}
 }
 
