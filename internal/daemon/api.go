@@ -110,13 +110,16 @@ func runAPI(ctx context.Context, c config.API, b Build, ready func(net.Addr)) er
 	return g.wait(ctx)
 }
 
+// firstLook is the least time after which it is asked whether a picture's job is there, which is made after the picture.
+const firstLook = 10 * time.Second
+
 // openFiles opens the store of uploaded pictures; nil where none is set up.
 func openFiles(ctx context.Context, c config.API, client redis.UniversalClient, jobs *job.Store, b Build) (*imagestore.Store, error) {
 	if c.ImageStoreURL == "" {
 		return nil, nil //nolint:nilnil // none is a value
 	}
 	s, err := imagestore.Open(ctx, imagestore.Config{
-		URL: c.ImageStoreURL.Value(), Redis: client, Keeper: jobs, Retention: c.JobRetention, Log: b.Log, AllowMemory: b.standalone,
+		URL: c.ImageStoreURL.Value(), Redis: client, Keeper: jobs, Retention: max(c.JobRetention, firstLook), Log: b.Log, AllowMemory: b.standalone,
 	})
 	if err != nil {
 		return nil, Misconfigured(fmt.Errorf("IMAGE_STORE_URL: %w", err))

@@ -14,7 +14,7 @@ import (
 
 // clientEnv is an API as the client tests want it: a waiting stream really sends comments, the model answers to names by
 // which clients choose what they send, and pictures may be fetched from the simulated upstream.
-var clientEnv = []string{"STREAM_KEEPALIVE=40ms", "MODEL_ALIASES=gpt-image-1,dall-e-3", "ALLOW_PRIVATE_ADDRESSES=true"}
+var clientEnv = []string{"STREAM_KEEPALIVE=40ms", "SYNC_KEEPALIVE=200ms", "MODEL_ALIASES=gpt-image-1,dall-e-3", "ALLOW_PRIVATE_ADDRESSES=true"}
 
 // byPrompt refuses the prompts that ask for it, and takes its time over those that speak of it.
 func byPrompt(r simupstream.Request) simupstream.Behaviour {

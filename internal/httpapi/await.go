@@ -55,7 +55,7 @@ func (s *Server) await(w http.ResponseWriter, r *http.Request, a wait, f render)
 func (s *Server) outcome(r *http.Request, a wait, f render, k *keepalive) (any, error) {
 	ctx, cancel := s.patiently(r.Context(), a)
 	defer cancel()
-	round := a.rounds < maxRounds(r)
+	round, began := a.rounds < maxRounds(r), time.Now()
 	switch {
 	case s.keepalive <= 0:
 	case round:
@@ -73,7 +73,7 @@ func (s *Server) outcome(r *http.Request, a wait, f render, k *keepalive) (any, 
 		return nil, e
 	}
 	if round && s.keepalive > 0 {
-		k.start(s.keepalive)
+		k.start(s.keepalive - time.Since(began))
 	}
 	return f(r.Context(), j, a.show)
 }

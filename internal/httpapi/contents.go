@@ -43,7 +43,7 @@ func (s *Server) contents(ctx context.Context, j job.Job) ([]*openai.Content, er
 func (s *Server) content(ctx context.Context, j job.Job, url string) *openai.Content {
 	began := time.Now()
 	p, err := s.load(ctx, j.Spec, url)
-	if s.metrics != nil {
+	if s.metrics != nil && ctx.Err() == nil {
 		s.metrics.PictureFetched(err == nil, time.Since(began))
 	}
 	if err != nil {

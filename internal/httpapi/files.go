@@ -30,9 +30,11 @@ func (s *Server) getFile(w http.ResponseWriter, r *http.Request) error {
 	h := w.Header()
 	h.Set("Content-Type", f.MediaType)
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cache-Control", "public, max-age=31536000, immutable") // a name never gets another picture
+	// A name never gets another picture. Shared caches would keep it beyond its job.
+	h.Set("Cache-Control", "private, max-age=86400, immutable")
 	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
 	h.Set("Etag", f.ETag)
+	allowTime(w, int(f.Size))
 	http.ServeContent(w, r, "", f.ModTime, f)
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 	"github.com/zimage-gateway/zimage-gateway/internal/imagestore"
@@ -50,13 +51,15 @@ func (s *Server) order(r *http.Request, ask openai.Ask, previous *openai.Source)
 	if source != nil {
 		if p.Source = source.URL; source.URL == "" {
 			if o.upload, err = s.accept(m, source.Data); err != nil {
-				return order{}, err
+				return order{}, inField(err, ask.Field)
 			}
 			p.Source = s.baseURL(r) + filesPath + o.upload.name
 		}
 	}
-	o.spec, err = m.NewSpec(p, rand.Uint32)
-	return o, err
+	if o.spec, err = m.NewSpec(p, rand.Uint32); err != nil {
+		return order{}, inField(err, ask.Field)
+	}
+	return o, nil
 }
 
 // model returns the model that is meant; images where its name had the suffix.
@@ -96,14 +99,14 @@ func (s *Server) accept(m imagegen.Model, data []byte) (*upload, error) {
 	return &upload{name: imagestore.NewName(format), picture: picture.Picture{Format: format, Data: data}}, nil
 }
 
-// renameParam names the field of this endpoint where a picture or a prompt came from.
-func renameParam(err error, from, to string) error {
+// inField names the field that prompt and picture came in.
+func inField(err error, field string) error {
 	e := imagegen.AsError(err)
-	if e.Param != from {
+	if field == "" || e.Param != "prompt" && e.Param != "image" {
 		return err
 	}
 	renamed := *e
-	renamed.Param = to
+	renamed.Param = field
 	return &renamed
 }
 
@@ -131,9 +134,14 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request, o order, lane jo
 	return j, nil
 }
 
+// discardTimeout is what may be added to a refusal, which is promised within two seconds.
+const discardTimeout = 200 * time.Millisecond
+
 // discard deletes the upload of a job that was not made. What stays behind is deleted when it is due.
 func (s *Server) discard(ctx context.Context, id job.ID) {
-	if err := s.files.Delete(context.WithoutCancel(ctx), string(id)); err != nil {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardTimeout)
+	defer cancel()
+	if err := s.files.Delete(ctx, string(id)); err != nil {
 		s.log.WarnContext(ctx, "delete an upload that is not needed", slog.Any("error", err))
 	}
 }
@@ -183,7 +191,7 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request) error {
 	}
 	o, err := s.order(r, req.Ask, req.Previous)
 	if err != nil {
-		return renameParam(err, "image", "messages")
+		return err
 	}
 	options.Images = options.Images || o.images
 	if req.Stream {
@@ -211,7 +219,7 @@ func (s *Server) chatText(w http.ResponseWriter, r *http.Request, req openai.Cha
 		return writeJSON(w, http.StatusOK, openai.NewTextCompletion(m.ID, *req.Text))
 	}
 	events := openai.NewTextStream(s.beginStream(w, r), m.ID, options)
-	if err := events.Start(); err != nil {
+	if err := events.Start(job.Job{}); err != nil {
 		return err
 	}
 	return events.Text(*req.Text)

@@ -26,6 +26,9 @@ func (s *Server) editImages(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if req.Model == "" {
+		req.Model = s.catalog.Editor().ID
+	}
 	o, err := s.order(r, req.Ask, nil)
 	if err != nil {
 		return err
@@ -50,8 +53,8 @@ func (s *Server) imagesRequest(r *http.Request) (openai.ImagesRequest, order, er
 func (s *Server) images(w http.ResponseWriter, r *http.Request, req openai.ImagesRequest, o order, edit bool) error {
 	format := req.Format.Resolve(o.model, req.Model)
 	if req.Stream {
-		// The events of OpenAI's image streams hold the picture itself, unless a client asks for something else.
-		if req.Format == openai.FormatDefault {
+		// The events of OpenAI's image streams hold the picture itself, unless somebody asks for something else.
+		if req.Format == openai.FormatDefault && o.model.DefaultResponseFormat == "" {
 			format = openai.FormatBase64
 		}
 		return s.streamImages(w, r, o, edit, format)

@@ -292,7 +292,7 @@ func TestFiles(t *testing.T) {
 	got := map[string]string{"body": w.Body.String()}
 	want := map[string]string{
 		"body": data, "Content-Type": "image/png", "X-Content-Type-Options": "nosniff", "Etag": `"abc"`,
-		"Cache-Control": "public, max-age=31536000, immutable", "Access-Control-Allow-Origin": "*", "Accept-Ranges": "bytes",
+		"Cache-Control": "private, max-age=86400, immutable", "Access-Control-Allow-Origin": "*", "Accept-Ranges": "bytes",
 	}
 	for h := range want {
 		if h != "body" {

@@ -31,7 +31,7 @@ func (s *Server) createResponse(w http.ResponseWriter, r *http.Request) error {
 	}
 	o, err := s.order(r, req.Ask, req.Previous)
 	if err != nil {
-		return renameParam(err, "image", "input")
+		return err
 	}
 	o.wish = job.Wish{Metadata: req.Metadata, Background: req.Background}
 	switch {
@@ -134,9 +134,5 @@ func (s *Server) writeResponse(w http.ResponseWriter, r *http.Request, j job.Job
 }
 
 func (s *Server) streamResponse(w http.ResponseWriter, r *http.Request, j job.Job, after int) error {
-	events := openai.NewResponseStream(s.beginStream(w, r), after)
-	return s.stream(r, j, stream{
-		signs: events, start: func() error { return events.Start(j) }, finish: events.Finish, contents: true, optional: true,
-		fail: func(j job.Job, e *imagegen.Error) error { return events.Fail(j, e, exchangeOf(r).requestID) },
-	})
+	return s.stream(r, j, openai.NewResponseStream(s.beginStream(w, r), after), anyContents)
 }

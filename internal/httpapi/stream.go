@@ -32,11 +32,7 @@ func (s *Server) streamChat(w http.ResponseWriter, r *http.Request, o order, opt
 	if err != nil {
 		return err
 	}
-	events := openai.NewChatStream(s.beginStream(w, r), j, options)
-	return s.stream(r, j, stream{
-		signs: events, start: events.Start, finish: func(j job.Job, _ []*openai.Content) error { return events.Finish(j) },
-		fail: func(_ job.Job, e *imagegen.Error) error { return events.Fail(e, exchangeOf(r).requestID) },
-	})
+	return s.stream(r, j, openai.NewChatStream(s.beginStream(w, r), j, options), noContents)
 }
 
 // streamImages answers an images call as events.
@@ -45,11 +41,11 @@ func (s *Server) streamImages(w http.ResponseWriter, r *http.Request, o order, e
 	if err != nil {
 		return err
 	}
-	events := openai.NewImageStream(s.beginStream(w, r), edit, format)
-	return s.stream(r, j, stream{
-		signs: events, start: events.Start, finish: events.Finish, contents: format.Needs(),
-		fail: func(_ job.Job, e *imagegen.Error) error { return events.Fail(e, exchangeOf(r).requestID) },
-	})
+	need := noContents
+	if format.Needs() {
+		need = allContents
+	}
+	return s.stream(r, j, openai.NewImageStream(s.beginStream(w, r), edit, format), need)
 }
 
 // signs of life of a stream.
@@ -58,22 +54,29 @@ type signs interface {
 	Beat() error
 }
 
-// stream is a reply of events to one job.
-type stream struct {
-	signs    signs
-	start    func() error
-	contents bool // finish takes the pictures' bytes
-	optional bool // finish does without them if it must
-	finish   func(j job.Job, contents []*openai.Content) error
-	fail     func(j job.Job, e *imagegen.Error) error
+// events are the reply to one job.
+type events interface {
+	signs
+	Start(j job.Job) error
+	Finish(j job.Job, contents []*openai.Content) error
+	Fail(j job.Job, e *imagegen.Error, requestID string) error
 }
 
+// need says whether a reply takes the pictures' bytes.
+type need int
+
+const (
+	noContents  need = iota
+	anyContents      // those that can be had
+	allContents      // none is a failure
+)
+
 // stream writes all of a stream.
-func (s *Server) stream(r *http.Request, j job.Job, out stream) error {
-	if err := out.start(); err != nil {
+func (s *Server) stream(r *http.Request, j job.Job, out events, n need) error {
+	if err := out.Start(j); err != nil {
 		return err
 	}
-	finished, err := s.follow(r.Context(), out.signs, j)
+	finished, err := s.follow(r.Context(), out, j)
 	if err == nil {
 		j = finished
 		if e := openai.JobError(j); e != nil {
@@ -81,40 +84,40 @@ func (s *Server) stream(r *http.Request, j job.Job, out stream) error {
 		}
 	}
 	var contents []*openai.Content
-	if err == nil && out.contents {
-		contents, err = s.contentsAlive(r.Context(), out.signs, j)
-		if out.optional && r.Context().Err() == nil && !errors.Is(err, errClientGone) {
+	if err == nil && n != noContents {
+		contents, err = s.contentsAlive(r.Context(), out, j)
+		if n == anyContents && r.Context().Err() == nil && !errors.Is(err, errClientGone) {
 			err = nil
 		}
 	}
 	switch {
 	case err == nil:
-		return out.finish(j, contents)
+		return out.Finish(j, contents)
 	case gone(r, err):
 		return err
 	}
-	return errors.Join(err, out.fail(j, imagegen.AsError(err)))
+	return errors.Join(err, out.Fail(j, imagegen.AsError(err), exchangeOf(r).requestID))
 }
 
 // follow waits for the job and shows signs of life meanwhile.
-func (s *Server) follow(ctx context.Context, events signs, j job.Job) (job.Job, error) {
+func (s *Server) follow(ctx context.Context, out signs, j job.Job) (job.Job, error) {
 	ctx, cancel := s.patiently(ctx, wait{job: j.ID, until: time.Now().Add(s.patience)})
 	defer cancel()
 	spoke := time.Now()
 	return s.jobs.Wait(ctx, j.Owner, j.ID, job.Beat{Every: s.pause, Func: func(ctx context.Context) error {
-		if err := events.Waiting(s.position(ctx, j)); err != nil {
+		if err := out.Waiting(s.position(ctx, j)); err != nil {
 			return err
 		}
 		if time.Since(spoke)+s.pause > maxSilence {
 			spoke = time.Now()
-			return events.Beat()
+			return out.Beat()
 		}
 		return nil
 	}})
 }
 
 // contentsAlive fetches the pictures of a job and shows signs of life meanwhile.
-func (s *Server) contentsAlive(ctx context.Context, events signs, j job.Job) ([]*openai.Content, error) {
+func (s *Server) contentsAlive(ctx context.Context, out signs, j job.Job) ([]*openai.Content, error) {
 	type fetched struct {
 		contents []*openai.Content
 		err      error
@@ -134,7 +137,7 @@ func (s *Server) contentsAlive(ctx context.Context, events signs, j job.Job) ([]
 		case f := <-done:
 			return f.contents, errors.Join(broken, f.err)
 		case <-tick.C:
-			if err := events.Waiting(0); err != nil && broken == nil {
+			if err := out.Waiting(0); err != nil && broken == nil {
 				broken = err
 				cancel()
 			}

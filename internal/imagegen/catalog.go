@@ -73,6 +73,16 @@ func (c *Catalog) Lookup(name string) (Model, bool) {
 // Default returns the first model, the one meant when a request names none.
 func (c *Catalog) Default() Model { return c.models[0] }
 
+// Editor returns the first model that edits, the one meant when an edit names none; without any, the default.
+func (c *Catalog) Editor() Model {
+	for _, m := range c.models {
+		if m.Edit {
+			return m
+		}
+	}
+	return c.Default()
+}
+
 // Entries returns every name on offer: the models in order, each followed by its aliases.
 func (c *Catalog) Entries() []Entry {
 	var entries []Entry

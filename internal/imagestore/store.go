@@ -17,6 +17,9 @@ import (
 	"github.com/zimage-gateway/zimage-gateway/internal/picture"
 )
 
+// noteTimeout is how long Redis may take: whoever uploads is told of an outage within two seconds.
+const noteTimeout = 1500 * time.Millisecond
+
 // putTimeout is the longest that writing one picture may take.
 const putTimeout = time.Minute
 
@@ -77,7 +80,9 @@ func (s *Store) Put(ctx context.Context, name, jobID string, p picture.Picture) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, putTimeout)
 	defer cancel()
-	if err := s.note(ctx, entry{name: name, job: jobID}, time.Now().Add(s.retention)); err != nil {
+	noting, stop := context.WithTimeout(ctx, noteTimeout)
+	defer stop()
+	if err := s.note(noting, entry{name: name, job: jobID}, time.Now().Add(s.retention)); err != nil {
 		return fmt.Errorf("note picture %s of job %s: %w", name, jobID, err)
 	}
 	if err := s.write(ctx, name, p); err != nil {

@@ -22,6 +22,8 @@ type Queue interface {
 // Metrics is told of jobs.
 type Metrics interface {
 	JobSubmitted(lane string)
+	// JobFinished counts a job that was ended here, d after it was made.
+	JobFinished(status string, d time.Duration)
 }
 
 const (
@@ -82,6 +84,8 @@ func (s *Service) Submit(ctx context.Context, n New) (Job, error) {
 
 // earlier returns the job that an earlier request of the same fingerprint made.
 func (s *Service) earlier(ctx context.Context, n New) (Job, bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, createTimeout) // both looks together: the caller is promised an answer
+	defer cancel()
 	id, err := s.store.Repeated(ctx, n.Fingerprint)
 	if err != nil {
 		return Job{}, false, unavailable(err)
@@ -105,8 +109,12 @@ func (s *Service) Cancel(ctx context.Context, owner string, id ID) (Job, error) 
 	if err != nil || j.Status.Terminal() {
 		return j, err
 	}
-	if err := s.store.Cancel(ctx, id); err != nil && !errors.Is(err, ErrNotFound) {
+	won, err := s.store.Cancel(ctx, id)
+	if err != nil && !errors.Is(err, ErrNotFound) {
 		return Job{}, unavailable(err)
+	}
+	if won {
+		s.metrics.JobFinished(string(StatusCancelled), time.Since(j.CreatedAt))
 	}
 	var tasks []Task
 	for i := range j.Pictures {

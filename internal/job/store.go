@@ -121,7 +121,7 @@ func (s *Store) Get(ctx context.Context, id ID) (Job, error) {
 	if !id.Valid() {
 		return Job{}, ErrNotFound
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, createTimeout) // callers are promised an answer within two seconds
 	defer cancel()
 	fields, err := s.client.HGetAll(ctx, recordKey(id)).Result()
 	if err != nil {
@@ -148,21 +148,25 @@ func (s *Store) Repeated(ctx context.Context, fingerprint string) (ID, error) {
 	return ID(id), nil
 }
 
-// Cancel ends a job that is not terminal yet. A terminal one is left as it is. It returns ErrNotFound where there is none.
-func (s *Store) Cancel(ctx context.Context, id ID) error {
+// Cancel ends a job that is not terminal yet, and reports whether it did: a terminal one is left as it is. It returns
+// ErrNotFound where there is none.
+func (s *Store) Cancel(ctx context.Context, id ID) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, createTimeout)
 	defer cancel()
 	reply, err := cancelScript.Run(ctx, s.client, []string{recordKey(id)},
 		s.retention.Milliseconds(), string(id), EventsChannel).StringSlice()
 	if err != nil {
-		return fmt.Errorf("cancel job %s: %w", id, err)
+		return false, fmt.Errorf("cancel job %s: %w", id, err)
 	}
-	if len(reply) == 1 && reply[0] == "gone" {
-		return ErrNotFound
+	if len(reply) != 1 {
+		return false, fmt.Errorf("cancel job %s: %w", id, errShape)
+	}
+	if reply[0] == "gone" {
+		return false, ErrNotFound
 	}
 	// Best effort: the sweeper removes what stays behind.
 	_ = s.client.ZRem(ctx, openKey, string(id)).Err()
-	return nil
+	return !Status(reply[0]).Terminal(), nil
 }
 
 // KeptUntil returns when the job's record expires, for those who keep something as long as it; a while from now where

@@ -35,7 +35,8 @@ func (q *stubQueue) Position(context.Context, job.Task) (int, error) { return 3,
 
 type noMetrics struct{}
 
-func (noMetrics) JobSubmitted(string) {}
+func (noMetrics) JobSubmitted(string)               {}
+func (noMetrics) JobFinished(string, time.Duration) {}
 
 // system is a service with a running watcher.
 type system struct {

@@ -40,19 +40,19 @@ func TestChatStream(t *testing.T) {
 		end     func(*openai.ChatStream) error
 	}{
 		"one picture": {"stream.txt", openai.ChatOptions{}, func(s *openai.ChatStream) error {
-			return s.Finish(drawn(queued(1), 0))
+			return s.Finish(drawn(queued(1), 0), nil)
 		}},
 		"two pictures and the usage": {"stream_two.txt", openai.ChatOptions{IncludeUsage: true}, func(s *openai.ChatStream) error {
-			return s.Finish(drawn(drawn(queued(2), 0), 1))
+			return s.Finish(drawn(drawn(queued(2), 0), 1), nil)
 		}},
 		"two pictures that are no Markdown": {"stream_images.txt", openai.ChatOptions{Images: true}, func(s *openai.ChatStream) error {
-			return s.Finish(drawn(drawn(queued(2), 0), 1))
+			return s.Finish(drawn(drawn(queued(2), 0), 1), nil)
 		}},
 		"a text": {"stream_text.txt", openai.ChatOptions{}, func(s *openai.ChatStream) error {
 			return s.Text(`{"title": "A cat"}`)
 		}},
 		"a failure": {"stream_failure.txt", openai.ChatOptions{}, func(s *openai.ChatStream) error {
-			return s.Fail(&imagegen.Error{Kind: imagegen.KindUpstreamError, Message: "all attempts failed"}, "req_1")
+			return s.Fail(queued(1), &imagegen.Error{Kind: imagegen.KindUpstreamError, Message: "all attempts failed"}, "req_1")
 		}},
 	}
 	for name, c := range cases {
@@ -60,7 +60,7 @@ func TestChatStream(t *testing.T) {
 			t.Parallel()
 			var out bytes.Buffer
 			s := openai.NewChatStream(&out, queued(1), c.options)
-			err := errors.Join(s.Start(), s.Waiting(3), s.Waiting(0), s.Beat(), c.end(s))
+			err := errors.Join(s.Start(queued(1)), s.Waiting(3), s.Waiting(0), s.Beat(), c.end(s))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -79,7 +79,7 @@ func TestChatStreamTellsOfABrokenWriter(t *testing.T) {
 	t.Parallel()
 	s := openai.NewChatStream(brokenWriter{}, job.Job{}, openai.ChatOptions{})
 	for name, err := range map[string]error{
-		"start": s.Start(), "waiting": s.Waiting(1), "beat": s.Beat(), "finish": s.Finish(job.Job{}),
+		"start": s.Start(queued(1)), "waiting": s.Waiting(1), "beat": s.Beat(), "finish": s.Finish(job.Job{}, nil),
 	} {
 		if !errors.Is(err, errBroken) {
 			t.Errorf("%s: got %v, want %v", name, err, errBroken)

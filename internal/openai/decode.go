@@ -13,6 +13,8 @@ type Ask struct {
 	Params imagegen.Params
 	Stream bool
 	Source *Source // the picture to edit; nil: none was given
+	// Field is the field that prompt and picture came in, where that is neither prompt nor image.
+	Field string
 }
 
 // ChatRequest is what the gateway reads from the body of a chat completion.
@@ -62,8 +64,8 @@ func DecodeChat(body []byte) (ChatRequest, error) {
 		o.fail("stream_options", "an object whose include_usage is true or false")
 	}
 	c := o.conversation("messages")
-	if c.empty {
-		c.prompt = value(o.text("prompt"))
+	if r.Field = "messages"; c.empty {
+		r.Field, c.prompt = "", value(o.text("prompt"))
 	}
 	r.Params.Prompt, r.Source, r.Talk = c.prompt, c.source, c.talk()
 	if r.Text == nil { // a client's own prompt may be all in a system message

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 	"github.com/zimage-gateway/zimage-gateway/internal/openai"
@@ -71,12 +72,17 @@ func TestDecodeChat(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(got, c.want); diff != "" {
+			if diff := cmp.Diff(got, c.want, ignoreField); diff != "" {
 				t.Errorf("-got +want:\n%s", diff)
+			}
+			if want := map[bool]string{true: "messages"}[strings.Contains(c.body, `"role"`)]; got.Field != want {
+				t.Errorf("the prompt came in %q, want %q", got.Field, want)
 			}
 		})
 	}
 }
+
+var ignoreField = cmpopts.IgnoreFields(openai.Ask{}, "Field")
 
 func allParams() imagegen.Params {
 	return imagegen.Params{

@@ -150,7 +150,7 @@ func TestDecodeEditRefuses(t *testing.T) {
 		`{"prompt":"a"}`: "image", `{"prompt":"a","images":[]}`: "image", `{"prompt":"a","images":[{"file_id":"f"}]}`: "images",
 		`{"prompt":"a","image":5}`: "image", `{"image":"http://x"}`: "prompt", `{"prompt":"a","image":"http://u:p@x/"}`: "image",
 		`{"prompt":"a","image":` + strings.Repeat(`{"url":`, 9000) + `"http://x/"` + strings.Repeat("}", 9000) + `}`: "image",
-		`{"prompt":"a","image":"http://x/` + strings.Repeat("y", 9000) + `"}`: "image",
+		`{"prompt":"a","image":"http://x/` + strings.Repeat("y", 9000) + `"}`:                                        "image",
 	} {
 		_, err := openai.DecodeEdit("application/json", []byte(body))
 		if e := imagegen.AsError(err); err == nil || e.Param != param {

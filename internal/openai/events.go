@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
+	"github.com/zimage-gateway/zimage-gateway/internal/job"
 )
 
 // events writes server-sent events, several of them in one Write.
@@ -27,7 +28,7 @@ func (e events) Waiting(position int) error {
 }
 
 // Fail writes a failure in place of the picture. It is the last thing on the stream: clients take it for an exception.
-func (e events) Fail(err *imagegen.Error, requestID string) error {
+func (e events) Fail(_ job.Job, err *imagegen.Error, requestID string) error {
 	return e.send(event{data: NewErrorReply(err, requestID)})
 }
 

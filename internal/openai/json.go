@@ -64,6 +64,16 @@ func (o *object) member(name string) (json.RawMessage, bool) {
 
 func isNull(raw json.RawMessage) bool { return string(bytes.TrimSpace(raw)) == "null" }
 
+// quoted reads a string. Whether it is one is told by its first byte: trying costs as much as reading, and some are large.
+func quoted(raw json.RawMessage) (string, bool) {
+	if raw = bytes.TrimSpace(raw); len(raw) == 0 || raw[0] != '"' {
+		return "", false
+	}
+	var s string
+	err := json.Unmarshal(raw, &s)
+	return s, err == nil
+}
+
 func (o *object) text(name string) *string {
 	raw, ok := o.member(name)
 	if !ok {

@@ -40,7 +40,8 @@ func (o *object) conversation(name string) conversation {
 		o.fail(name, "a list of messages")
 	}
 	c := conversation{empty: len(messages) == 0}
-	var last json.RawMessage
+	contents := make([]json.RawMessage, 0, len(messages))
+	last := -1
 	for _, raw := range messages {
 		m := &object{}
 		if json.Unmarshal(raw, &m.members) != nil {
@@ -55,17 +56,22 @@ func (o *object) conversation(name string) conversation {
 		if role == "" {
 			continue // an item of a response's input that is no message
 		}
-		content, _ := m.member("content")
 		if role == "user" {
-			last = content
+			last = len(contents)
 		}
-		lenient := &reader{param: name}
-		c.said = append(c.said, message{role: role, text: lenient.text(content)})
+		content, _ := m.member("content")
+		contents, c.said = append(contents, content), append(c.said, message{role: role})
 	}
-	strict := &reader{param: name}
-	c.prompt, c.source = strict.text(last), strict.source
-	if strict.err != nil && o.err == nil {
-		o.err = strict.err
+	for i, content := range contents {
+		r := &reader{param: name, pictures: i == last}
+		c.said[i].text = r.text(content)
+		if i != last {
+			continue
+		}
+		c.prompt, c.source = c.said[i].text, r.source
+		if r.err != nil && o.err == nil {
+			o.err = r.err
+		}
 	}
 	return c
 }
@@ -73,8 +79,9 @@ func (o *object) conversation(name string) conversation {
 // reader reads the content of one message.
 type reader struct {
 	object
-	param  string
-	source *Source // the first picture
+	param    string
+	pictures bool    // read them too
+	source   *Source // the first picture
 }
 
 // text returns the text of a content: a string, or parts whose texts are joined by a space.
@@ -82,8 +89,7 @@ func (r *reader) text(content json.RawMessage) string {
 	if content == nil || isNull(content) {
 		return ""
 	}
-	var s string
-	if json.Unmarshal(content, &s) == nil {
+	if s, ok := quoted(content); ok {
 		return s
 	}
 	var parts []json.RawMessage
@@ -101,8 +107,7 @@ func (r *reader) text(content json.RawMessage) string {
 }
 
 func (r *reader) part(raw json.RawMessage) string {
-	var s string
-	if json.Unmarshal(raw, &s) == nil {
+	if s, ok := quoted(raw); ok {
 		return s
 	}
 	part := &object{}
@@ -113,7 +118,7 @@ func (r *reader) part(raw json.RawMessage) string {
 	kind, text := value(part.text("type")), ""
 	switch kind {
 	case "image_url", "input_image":
-		if r.source == nil {
+		if r.pictures && r.source == nil {
 			r.source = r.sourceOf(raw, r.param)
 		}
 	case "text", "input_text", "output_text", "":

@@ -119,9 +119,9 @@ func NewResponse(j job.Job, contents []*Content) Response {
 	if len(have) == 0 {
 		return r
 	}
-	for i := range have {
+	for i, p := range have {
 		if i < len(contents) && contents[i] != nil {
-			r.Output = append(r.Output, imageItem(j, i, contents[i]))
+			r.Output = append(r.Output, drawnItem(j, len(r.Output), p, contents[i]))
 		}
 	}
 	r.Output = append(r.Output, messageItem(headerOf(j).suffix, markdowns(j, have)))
@@ -146,15 +146,16 @@ func newResponse(h header) Response {
 	return r
 }
 
-// imageItem is picture i of a job, still without its bytes where c is nil.
-func imageItem(j job.Job, i int, c *Content) OutputItem {
-	item := OutputItem{
-		Type: "image_generation_call", ID: "ig_" + headerOf(j).suffix + "_" + strconv.Itoa(i), Status: string(job.StatusInProgress),
+// imageItem is the n-th picture of a response, still to be drawn. Pictures are counted as they come, whichever they are.
+func imageItem(j job.Job, n int) OutputItem {
+	return OutputItem{
+		Type: "image_generation_call", ID: "ig_" + headerOf(j).suffix + "_" + strconv.Itoa(n), Status: string(job.StatusInProgress),
 	}
-	if c == nil {
-		return item
-	}
-	p := pictures(j)[i]
+}
+
+// drawnItem is the n-th picture of a response.
+func drawnItem(j job.Job, n int, p imagegen.Image, c *Content) OutputItem {
+	item := imageItem(j, n)
 	item.Status, item.Result, item.OutputFormat = string(job.StatusCompleted), c.Data, c.Format
 	item.Size = strconv.Itoa(p.Width) + "x" + strconv.Itoa(p.Height)
 	item.Quality = newJobRequest(j.Spec).Quality

@@ -21,11 +21,12 @@ func DecodeResponses(body []byte) (ResponsesRequest, error) {
 		return ResponsesRequest{}, o.err
 	}
 	o.adopt(o.imageTool())
-	r := ResponsesRequest{Ask: o.ask(), Background: o.boolean("background"), Metadata: o.metadata()}
+	r := ResponsesRequest{Ask: o.ask(), Background: o.background(), Metadata: o.metadata()}
+	r.Field = "input"
 	raw, _ := o.member("input")
 	var c conversation
-	if json.Unmarshal(raw, &c.prompt) == nil {
-		c.said = []message{{role: "user", text: c.prompt}}
+	if prompt, ok := quoted(raw); ok {
+		c.prompt, c.said = prompt, []message{{role: "user", text: prompt}}
 	} else {
 		c = o.conversation("input")
 	}
@@ -37,6 +38,12 @@ func DecodeResponses(body []byte) (ResponsesRequest, error) {
 		o.requirePrompt(c.prompt, "input", "input is required: a text, or a list of messages whose last one of the user says what to draw")
 	}
 	return r, o.err
+}
+
+// background reads whether to answer at once. Of an images request the word means what is behind the picture.
+func (o *object) background() bool {
+	raw, _ := o.member("background")
+	return string(raw) == "true"
 }
 
 // imageTool returns the image_generation tool, or an empty object: a picture is drawn without it too, as there is

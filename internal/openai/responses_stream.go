@@ -58,7 +58,7 @@ func (s *ResponseStream) Start(j job.Job) error {
 
 // draws are the events of picture i up to its end.
 func (s *ResponseStream) draws(j job.Job, i int) []responseEvent {
-	item := imageItem(j, i, nil)
+	item := imageItem(j, i)
 	return []responseEvent{
 		{Type: "response.output_item.added", OutputIndex: &i, Item: &item},
 		{Type: "response.image_generation_call.in_progress", OutputIndex: &i, ItemID: item.ID},
@@ -73,10 +73,14 @@ func (s *ResponseStream) Beat() error { return nil }
 func (s *ResponseStream) Finish(j job.Job, contents []*Content) error {
 	r := NewResponse(j, contents)
 	var all []responseEvent
+	if len(r.Output) == 1 { // no picture's bytes: what was announced at the start does not come
+		item := imageItem(j, 0)
+		item.Status = string(job.StatusFailed)
+		all = append(all, responseEvent{Type: "response.output_item.done", OutputIndex: new(0), Item: &item})
+	}
 	for i := range r.Output {
 		item := &r.Output[i]
 		if item.Type == "message" {
-			// The first picture's place was given away at the start, even if its bytes could not be had in the end.
 			all = append(all, says(max(i, 1), item)...)
 			continue
 		}
@@ -120,7 +124,10 @@ func (s *ResponseStream) Text(r Response) error {
 func (s *ResponseStream) Fail(j job.Job, e *imagegen.Error, requestID string) error {
 	r := NewResponse(j, nil)
 	o := NewErrorReply(e, requestID).Error
-	r.Status, r.Error = string(job.StatusFailed), &ResponseError{Code: o.Code, Message: o.Message, Type: o.Type}
+	if r.Status = string(job.StatusFailed); j.Status == job.StatusCancelled {
+		r.Status = string(j.Status)
+	}
+	r.Error = &ResponseError{Code: o.Code, Message: o.Message, Type: o.Type}
 	r.Output, r.Usage = []OutputItem{}, nil
 	return s.emit([]responseEvent{{Type: "response.failed", Response: &r}})
 }

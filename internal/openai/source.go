@@ -71,16 +71,16 @@ func (o *object) sourceOf(raw json.RawMessage, param string) *Source {
 const maxSourceDepth = 2
 
 func sourceText(raw json.RawMessage, depth int) (string, bool) {
-	var text string
-	if json.Unmarshal(raw, &text) == nil {
+	if text, ok := quoted(raw); ok {
 		return text, text != ""
 	}
 	n := &object{}
 	if depth == 0 || json.Unmarshal(raw, &n.members) != nil {
 		return "", false
 	}
-	if encoded, ok := n.member("b64_json"); ok && json.Unmarshal(encoded, &text) == nil {
-		return "data:;base64," + text, true
+	if encoded, ok := n.member("b64_json"); ok {
+		text, ok := quoted(encoded)
+		return "data:;base64," + text, ok
 	}
 	for _, name := range []string{"image_url", "url"} {
 		if inner, ok := n.member(name); ok {

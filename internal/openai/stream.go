@@ -59,7 +59,7 @@ func newChatStream(w io.Writer, h header, o ChatOptions) *ChatStream {
 }
 
 // Start writes the assistant's role, so that the client sees an answer begin.
-func (s *ChatStream) Start() error {
+func (s *ChatStream) Start(job.Job) error {
 	return s.send(s.choice(0, delta{Role: "assistant", Content: new("")}, nil))
 }
 
@@ -67,7 +67,7 @@ func (s *ChatStream) Start() error {
 func (s *ChatStream) Beat() error { return s.send(s.choice(0, delta{Content: new("")}, nil)) }
 
 // Finish writes the pictures of a finished job that has some, and the end of the stream.
-func (s *ChatStream) Finish(j job.Job) error {
+func (s *ChatStream) Finish(j job.Job, _ []*Content) error {
 	have := pictures(j)
 	deltas := make([]delta, len(have))
 	for i, p := range have {

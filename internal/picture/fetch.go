@@ -66,14 +66,12 @@ func (f *Fetcher) Fetch(ctx context.Context, rawURL string) (Picture, error) {
 	if err != nil {
 		return Picture{}, fmt.Errorf("fetch picture: %w", err)
 	}
+	if err := f.enter(ctx); err != nil {
+		return Picture{}, fmt.Errorf("fetch picture from %s: %w", u.Host, err)
+	}
+	defer func() { <-f.places }()
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
-	select {
-	case f.places <- struct{}{}:
-		defer func() { <-f.places }()
-	case <-ctx.Done():
-		return Picture{}, fmt.Errorf("fetch picture from %s: %w", u.Host, context.Cause(ctx))
-	}
 	for try, pause := 1, firstPause; ; try, pause = try+1, 2*pause {
 		p, err := f.fetch(ctx, u)
 		if err == nil {
@@ -83,6 +81,18 @@ func (f *Fetcher) Fetch(ctx context.Context, rawURL string) (Picture, error) {
 		if final || try == maxTries || errors.Is(err, netguard.ErrAddress) || !rest(ctx, pause) {
 			return Picture{}, fmt.Errorf("fetch picture from %s: %w", u.Host, err)
 		}
+	}
+}
+
+// enter waits for a place, which does not count as time of the fetch.
+func (f *Fetcher) enter(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, f.timeout)
+	defer cancel()
+	select {
+	case f.places <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 

@@ -389,8 +389,8 @@ func TestCancellingAJobInterruptsItsCall(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- b.processor.Process(context.Background(), b.task) }()
 		<-started
-		if err := b.store.Cancel(t.Context(), b.task.Job); err != nil {
-			t.Fatal(err)
+		if won, err := b.store.Cancel(t.Context(), b.task.Job); err != nil || !won {
+			t.Fatalf("won = %v, %v", won, err)
 		}
 		select {
 		case err := <-done:
