@@ -108,7 +108,7 @@ var errNextRound = errors.New("the wait goes on in another round")
 func maxRounds(r *http.Request) int {
 	const fetch, netHTTP = 19, 9 // https://fetch.spec.whatwg.org/#http-redirect-fetch, net/http.Client
 	switch lang := r.Header.Get("X-Stainless-Lang"); {
-	case lang == "js", strings.Contains(r.UserAgent(), "ai-sdk/"):
+	case lang == "js", strings.Contains(r.UserAgent(), "ai-sdk"):
 		return fetch
 	case lang == "go":
 		return netHTTP

@@ -147,7 +147,7 @@ func TestRounds(t *testing.T) {
 	}{
 		"a picture for the JavaScript SDK":  {"/v1/chat/completions", `{"prompt":"a"}`, "X-Stainless-Lang", "js", finished(dogJob()), 200, "![一只可爱的小狗]("},
 		"a picture in the message's images": {"/chat/completions", `{"prompt":"a","model":"Z-Image:image"}`, "X-Stainless-Lang", "js", finished(dogJob()), 200, `"images":[{`},
-		"bytes for the AI SDK":              {"/v1/v1/images/generations", `{"prompt":"a","response_format":"b64_json"}`, "User-Agent", "ai/7.0.173 ai-sdk/provider-utils/5.0.1", finished(dogJob()), 200, `"b64_json":"`},
+		"bytes for the AI SDK":              {"/v1/v1/images/generations", `{"prompt":"a","response_format":"b64_json"}`, "User-Agent", "ai/7.0.173 ai-sdk-provider-utils/5.0.81 node.js/v20.20.2", finished(dogJob()), 200, `"b64_json":"`},
 		"a URL":                             {"/v1/images/generations", `{"prompt":"a"}`, "X-Stainless-Lang", "go", finished(dogJob()), 200, `"url":"`},
 		"a response":                        {"/v1/responses", `{"input":"a"}`, "X-Stainless-Lang", "js", finished(dogJob()), 200, `"image_generation_call"`},
 		"a failure":                         {"/v1/chat/completions", `{"prompt":"a"}`, "X-Stainless-Lang", "js", failed(dogJob(), imagegen.KindUpstreamRejected), 400, "upstream_rejected"},

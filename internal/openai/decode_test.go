@@ -63,6 +63,7 @@ func TestDecodeChat(t *testing.T) {
 		"every option is read":                       {`{"prompt":"a","n":2,"width":512,"height":640,"size":"auto","quality":"high","cfg":3.5,"steps":20,"seed":4294967295,"negative_prompt":""}`, openai.ChatRequest{Ask: openai.Ask{Params: allParams()}}},
 		"numbers may come as strings":                {`{"prompt":"a","n":"2","width":"512","height":" 640 ","size":"auto","quality":"high","cfg":"3.5","steps":"20","seed":"4294967295","negative_prompt":""}`, openai.ChatRequest{Ask: openai.Ask{Params: allParams()}}},
 		"whole floats are integers":                  {`{"prompt":"a","n":2.0,"width":5.12e2,"height":"640.0","size":"auto","quality":"high","cfg":3.5,"steps":20.0,"seed":4294967295.0,"negative_prompt":""}`, openai.ChatRequest{Ask: openai.Ask{Params: allParams()}}},
+		"a byte order mark is skipped":               {"\ufeff{\"prompt\":\"a\"}", prompt("a")},
 		"spaces and a final newline around the body": {" \n{\"prompt\":\"a\"}\r\n", prompt("a")},
 	}
 	for name, c := range cases {

@@ -34,7 +34,8 @@ type object struct {
 // decodeObject reads a whole body. It goes into a map because struct fields would also match names in another case.
 func decodeObject(body []byte) *object {
 	o := &object{}
-	err := json.Unmarshal(body, &o.members)
+	// Some clients on Windows begin with a byte order mark, which parsers may ignore (RFC 8259, section 8.1).
+	err := json.Unmarshal(bytes.TrimPrefix(body, []byte("\ufeff")), &o.members)
 	if err == nil && o.members != nil {
 		return o
 	}

@@ -28,6 +28,8 @@ type responseEvent struct {
 	Delta          *string     `json:"delta,omitempty"`
 	Text           *string     `json:"text,omitempty"`
 	Logprobs       *[]struct{} `json:"logprobs,omitempty"`
+	Code           string      `json:"code,omitempty"`
+	Message        string      `json:"message,omitempty"`
 }
 
 // NewResponseStream returns a stream on w. A client that comes back to a stream names the last event it saw: those up to
@@ -120,10 +122,13 @@ func (s *ResponseStream) Text(r Response) error {
 	return s.emit(append(all, responseEvent{Type: "response.completed", Response: &r}))
 }
 
-// Fail writes that the job failed, as the last event. The response is in the state in which the caller leaves it.
+// Fail writes what went wrong, as the last event: the response failed or, where its job goes on, its stream alone did.
 func (s *ResponseStream) Fail(j job.Job, e *imagegen.Error, requestID string) error {
-	r := NewResponse(j, nil)
 	o := NewErrorReply(e, requestID).Error
+	if !j.Status.Terminal() {
+		return s.emit([]responseEvent{{Type: "error", Code: o.Code, Message: o.Message}})
+	}
+	r := NewResponse(j, nil)
 	if r.Status = string(job.StatusFailed); j.Status == job.StatusCancelled {
 		r.Status = string(j.Status)
 	}

@@ -92,6 +92,13 @@ func TestResponseStream(t *testing.T) {
 		"a client that comes back": {"response_stream_rest.txt", 8, func(s *openai.ResponseStream) error {
 			return errors.Join(s.Start(two), s.Finish(two, contents))
 		}},
+		"a wait that ends before its job": {"response_stream_error.txt", -1, func(s *openai.ResponseStream) error {
+			e := &imagegen.Error{Kind: imagegen.KindShuttingDown, Message: "this server is stopping"}
+			return errors.Join(s.Start(queued(1)), s.Fail(queued(1), e, "req_1"))
+		}},
+		"no picture's bytes": {"response_stream_without_bytes.txt", -1, func(s *openai.ResponseStream) error {
+			return errors.Join(s.Start(queued(1)), s.Finish(drawn(queued(1), 0), nil))
+		}},
 		"a failure": {"response_stream_failure.txt", -1, func(s *openai.ResponseStream) error {
 			e := &imagegen.Error{Kind: imagegen.KindUpstreamError, Message: "all attempts failed"}
 			return errors.Join(s.Start(queued(1)), s.Fail(refused(queued(1), 0), e, "req_1"))

@@ -14,11 +14,8 @@ type Source struct {
 	Data []byte // an upload; its type is not known yet
 }
 
-const (
-	// maxSourceURL bounds a picture's URL, in bytes; it is kept with the job.
-	maxSourceURL = 8 << 10
-	wantSource   = "an absolute http(s) URL or a data: URI of a picture"
-)
+// maxSourceURL bounds a picture's URL, in bytes; it is kept with the job.
+const maxSourceURL = 8 << 10
 
 // parseSource reads a URL or a data: URI. ok is false where it is neither.
 func parseSource(text string) (s *Source, ok bool) {
@@ -54,17 +51,15 @@ func parseBase64(text string) ([]byte, bool) {
 // sourceOf reads a picture in any of the forms that clients use: a string, or an object with image_url, url or b64_json,
 // where image_url is a string or an object with url. file_id names files of another service.
 func (o *object) sourceOf(raw json.RawMessage, param string) *Source {
-	text, ok := sourceText(raw, maxSourceDepth)
-	if !ok {
-		o.fail(param, wantSource)
-		return nil
+	if text, ok := sourceText(raw, maxSourceDepth); ok {
+		if s, ok := parseSource(text); ok {
+			return s
+		}
 	}
-	s, ok := parseSource(text)
-	if !ok {
-		o.fail(param, wantSource)
-		return nil
+	if o.err == nil {
+		o.err = invalid(param, "the picture in "+param+" must be an absolute http(s) URL or a data: URI with base64")
 	}
-	return s
+	return nil
 }
 
 // maxSourceDepth is how deep a picture may lie: each level is read again.
