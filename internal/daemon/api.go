@@ -99,7 +99,10 @@ func runAPI(ctx context.Context, c config.API, b Build, ready func(net.Addr)) er
 		return serve(ctx, private, adminHandler(b, health, admin.Queues(func() redis.UniversalClient { return client })), adminDrain, b.Log)
 	})
 	g.start(ctx, func(ctx context.Context) error {
-		stop := context.AfterFunc(ctx, health.drain)
+		stop := context.AfterFunc(ctx, func() {
+			health.drain()
+			handler.Drain()
+		})
 		defer stop()
 		return serve(ctx, public, handler, c.ShutdownTimeout, b.Log)
 	})

@@ -53,8 +53,9 @@ func (s *Server) await(w http.ResponseWriter, r *http.Request, a wait, f render)
 // outcome waits for the job and encodes the reply. A client that is sent round is so while the job is not finished; if
 // its reply then takes long, it is kept alive like any other.
 func (s *Server) outcome(r *http.Request, a wait, f render, k *keepalive) (any, error) {
-	ctx, cancel := s.patiently(r.Context(), a)
+	patient, cancel := s.patiently(r.Context(), a)
 	defer cancel()
+	ctx := patient
 	round, began := a.rounds < maxRounds(r), time.Now()
 	switch {
 	case s.keepalive <= 0:
@@ -66,6 +67,10 @@ func (s *Server) outcome(r *http.Request, a wait, f render, k *keepalive) (any, 
 		k.start(s.keepalive)
 	}
 	j, err := s.jobs.Wait(ctx, exchangeOf(r).owner, a.job, job.Beat{})
+	if errors.Is(err, errNextRound) && s.draining.Load() {
+		// A next round would find nobody here. If the drain ends first, the client is told so, with a status.
+		j, err = s.jobs.Wait(patient, exchangeOf(r).owner, a.job, job.Beat{})
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -259,3 +259,15 @@ func TestAHalfClosedConnectionGetsNothing(t *testing.T) {
 		t.Errorf("got %q, %v", got, err)
 	}
 }
+
+// A server that stops answers those who wait in their present round: the next one would find nobody.
+func TestNoRoundsWhileDraining(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, &fakeJobs{waitFunc: after(time.Minute, finished(dogJob()))}, keepAliveAfter(45*time.Second))
+		defer time.AfterFunc(10*time.Second, s.Drain).Stop()
+		if w := send(t, s, "POST", "/v1/chat/completions", `{"prompt":"a"}`, "X-Stainless-Lang", "js"); w.Code != 200 || !strings.HasPrefix(w.Body.String(), "{") {
+			t.Errorf("got %d %s", w.Code, w.Body)
+		}
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -104,6 +105,7 @@ type Server struct {
 	files        Files
 	keepalive    time.Duration
 	housekeeping bool
+	draining     atomic.Bool   // no new request will be taken
 	converting   chan struct{} // a place for each conversion that may run at once
 	landing      landingPage
 	mux          *chi.Mux
@@ -149,6 +151,9 @@ const (
 
 // rounds are the paths whose GET is there for calls that were sent round while they wait.
 var rounds = []string{chatPath, generationsPath, editsPath, responsesPath}
+
+// Drain says that the listener takes no new requests: who waits is not sent round any more.
+func (s *Server) Drain() { s.draining.Store(true) }
 
 func (s *Server) routes(origins []string) *chi.Mux {
 	m := chi.NewRouter()
