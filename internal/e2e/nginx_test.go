@@ -162,6 +162,16 @@ func TestLongWaitsBehindNginx(t *testing.T) {
 			t.Errorf("got %+v", completion)
 		}
 	})
+	t.Run("plain chat with the official JavaScript client", func(t *testing.T) {
+		t.Parallel()
+		var got struct {
+			Content string `json:"content"`
+		}
+		out := javaScriptCall(t, g.url)
+		if err := json.Unmarshal(out, &got); err != nil || !onePicture.MatchString(got.Content) {
+			t.Errorf("the client got %s (%v)", out, err)
+		}
+	})
 	t.Run("plain images", func(t *testing.T) {
 		t.Parallel()
 		var images struct {
@@ -260,29 +270,43 @@ func longStream(t *testing.T, g *gateway) *bufio.Reader {
 	return bufio.NewReader(resp.Body)
 }
 
-// A plain call that fails when most of nginx's patience is spent: the official client raises what went wrong, and the
-// picture is asked for once.
-func TestLateFailureBehindNginx(t *testing.T) {
-	t.Parallel()
-	nginxPath(t)
+// nodePath returns Node, where the packages of node/ are installed.
+func nodePath(t *testing.T) string {
+	t.Helper()
 	node, err := exec.LookPath("node")
 	if err == nil {
 		_, err = os.Stat(filepath.Join("node", "node_modules", "openai"))
 	}
 	needed(t, "Node with the packages of node/ (npm ci there)", err)
-	refusal := simupstream.Decline(http.StatusBadRequest, reason)
-	refusal.Latency = lateFailure
-	g := newGateway(t, setup{upstream: simupstream.Config{Behave: always(refusal)}})
-	ctx, cancel := context.WithTimeout(t.Context(), 2*lateFailure+patience)
+	return node
+}
+
+// javaScriptCall has the official client make one plain chat call, and returns what it tells of it.
+func javaScriptCall(t *testing.T, url string) []byte {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), longWait+patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, node, "keepalive.mjs") //nolint:gosec // Node, from PATH
+	cmd := exec.CommandContext(ctx, nodePath(t), "keepalive.mjs") //nolint:gosec // Node, from PATH
 	cmd.Dir = "node"
-	cmd.Env = append(os.Environ(), "GATEWAY_URL="+startNginx(t, g.url), "GATEWAY_KEY="+clientKey)
-	start := time.Now()
+	cmd.Env = append(os.Environ(), "GATEWAY_URL="+url, "GATEWAY_KEY="+clientKey)
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	return out
+}
+
+// A plain call that fails when most of nginx's patience is spent: the official client raises what went wrong, and the
+// picture is asked for once.
+func TestLateFailureBehindNginx(t *testing.T) {
+	t.Parallel()
+	nginxPath(t)
+	nodePath(t)
+	refusal := simupstream.Decline(http.StatusBadRequest, reason)
+	refusal.Latency = lateFailure
+	g := newGateway(t, setup{upstream: simupstream.Config{Behave: always(refusal)}})
+	start := time.Now()
+	out := javaScriptCall(t, startNginx(t, g.url))
 	var got struct {
 		Error   string `json:"error"`
 		Status  int    `json:"status"`
