@@ -126,7 +126,7 @@ func (g *gateway) call(ctx context.Context, method, path string, body any) (repl
 	}
 	req.Header.Set("Authorization", "Bearer "+clientKey)
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := g.client().Do(req)
 	if err != nil {
 		return reply{}, fmt.Errorf("call gateway: %w", err)
 	}
@@ -159,7 +159,7 @@ func (g *gateway) send(method, path, body string, header map[string]string) repl
 	for name, value := range header {
 		req.Header.Set(name, value)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := g.client().Do(req)
 	if err != nil {
 		g.t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ func TestOpenAIGoSurface(t *testing.T) {
 		apiEnv: clientEnv, workerEnv: []string{"ALLOW_PRIVATE_ADDRESSES=true"},
 		upstream: simupstream.Config{Latency: 300 * time.Millisecond, Behave: byPrompt},
 	})
-	client := openai.NewClient(option.WithBaseURL(g.url), option.WithAPIKey(clientKey), option.WithMaxRetries(0))
+	client := openai.NewClient(option.WithBaseURL(g.url), option.WithHTTPClient(g.client()), option.WithAPIKey(clientKey), option.WithMaxRetries(0))
 	for name, test := range map[string]func(*testing.T, openai.Client){
 		"choices":                openAIChoices,
 		"choices, streamed":      openAIChoicesStreamed,

@@ -25,7 +25,7 @@ func TestOpenAIGo(t *testing.T) {
 		upstream: simupstream.Config{Latency: 300 * time.Millisecond},
 	})
 	for name, base := range map[string]string{"with /v1": g.url + "/v1", "without /v1": g.url} {
-		client := openai.NewClient(option.WithBaseURL(base), option.WithAPIKey(clientKey), option.WithMaxRetries(0))
+		client := openai.NewClient(option.WithBaseURL(base), option.WithHTTPClient(g.client()), option.WithAPIKey(clientKey), option.WithMaxRetries(0))
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			t.Run("chat", func(t *testing.T) { t.Parallel(); openAIChat(t, client) })
@@ -134,7 +134,7 @@ func TestOpenAIGoRetries(t *testing.T) {
 	g := newGateway(t, setup{workerEnv: []string{"MAX_ATTEMPTS=1"}, upstream: simupstream.Config{Behave: always(broken)}})
 	var replies atomic.Int32
 	client := openai.NewClient(
-		option.WithBaseURL(g.url), option.WithAPIKey(clientKey), option.WithMaxRetries(2),
+		option.WithBaseURL(g.url), option.WithHTTPClient(g.client()), option.WithAPIKey(clientKey), option.WithMaxRetries(2),
 		option.WithMiddleware(func(r *http.Request, next option.MiddlewareNext) (*http.Response, error) {
 			replies.Add(1)
 			return next(r)
@@ -156,7 +156,7 @@ func TestOpenAIGoComesAgain(t *testing.T) {
 	upstream, release := held()
 	defer release()
 	g := newGateway(t, setup{apiEnv: []string{"SYNC_TIMEOUT=500ms"}, upstream: upstream})
-	client := openai.NewClient(option.WithBaseURL(g.url), option.WithAPIKey(clientKey), option.WithMaxRetries(2))
+	client := openai.NewClient(option.WithBaseURL(g.url), option.WithHTTPClient(g.client()), option.WithAPIKey(clientKey), option.WithMaxRetries(2))
 	var first atomic.Int32 // the status of the first reply
 	reply, err := client.Images.Generate(t.Context(), openai.ImageGenerateParams{Prompt: "a cat"}, option.WithMiddleware(
 		func(r *http.Request, next option.MiddlewareNext) (*http.Response, error) {

@@ -30,7 +30,7 @@ func (g *gateway) stream() (reply, *bufio.Reader) {
 		g.t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+clientKey)
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := g.client().Do(req)
 	if err != nil {
 		g.t.Fatal(err)
 	}

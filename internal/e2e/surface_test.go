@@ -65,14 +65,14 @@ func refusing(after time.Duration) simupstream.Config {
 func TestLateFailureForOpenAIGo(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t, setup{apiEnv: []string{"SYNC_KEEPALIVE=200ms"}, upstream: refusing(time.Second)})
-	client := openai.NewClient(option.WithBaseURL(g.url+"/v1"), option.WithAPIKey(clientKey))
+	client := openai.NewClient(option.WithBaseURL(g.url+"/v1"), option.WithHTTPClient(g.client()), option.WithAPIKey(clientKey))
 	_, err := client.Chat.Completions.New(t.Context(), chatParams("a cat"))
 	e, ok := errors.AsType[*openai.Error](err)
 	if !ok || e.StatusCode != http.StatusBadRequest || e.Code != "upstream_rejected" || g.upstream.Calls() != 1 {
 		t.Errorf("error = %v after %d upstream calls", err, g.upstream.Calls())
 	}
 	picture := newGateway(t, setup{apiEnv: []string{"SYNC_KEEPALIVE=200ms"}, upstream: simupstream.Config{Latency: time.Second}})
-	client = openai.NewClient(option.WithBaseURL(picture.url+"/v1"), option.WithAPIKey(clientKey))
+	client = openai.NewClient(option.WithBaseURL(picture.url+"/v1"), option.WithHTTPClient(picture.client()), option.WithAPIKey(clientKey))
 	reply, err := client.Chat.Completions.New(t.Context(), chatParams("a cat"))
 	if err != nil || len(reply.Choices) != 1 || !onePicture.MatchString(reply.Choices[0].Message.Content) || picture.upstream.Calls() != 1 {
 		t.Errorf("got %+v, %v after %d upstream calls", reply, err, picture.upstream.Calls())
@@ -92,7 +92,7 @@ func TestLateFailureForOthers(t *testing.T) {
 		req.Header.Set("Authorization", "Bearer "+clientKey)
 		req.Header.Set("X-Stainless-Lang", "python")
 		req.Header.Set("X-Stainless-Retry-Count", count)
-		resp, err := http.DefaultClient.Do(req)
+		resp, err := g.client().Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -77,6 +77,9 @@ func NewJob(j job.Job, position int) Job {
 		Metadata: map[string]string{},
 		Calls:    make([]JobCall, 0, len(j.Calls)),
 	}
+	if j.Metadata != nil {
+		out.Metadata = j.Metadata
+	}
 	for _, c := range j.Calls {
 		out.Calls = append(out.Calls, JobCall{
 			Image: c.Image, Attempt: c.Attempt, Upstream: c.Upstream,
