@@ -42,7 +42,7 @@ func (s *Server) await(w http.ResponseWriter, r *http.Request, a wait, f render)
 	case err == nil:
 		return writeJSON(committedWriter{w, committed}, http.StatusOK, v)
 	case errors.Is(err, errNextRound):
-		return nextRound(w, a)
+		return nextRound(w, r, a)
 	case committed && !gone(r, err):
 		x.breakOff(r, imagegen.AsError(err))
 		return nil
@@ -136,8 +136,11 @@ const (
 
 // nextRound sends the caller round. The Location is relative, a query alone, so that it holds whatever the proxies in
 // between make of host and path. 303 turns the POST into a GET: nothing is uploaded again.
-func nextRound(w http.ResponseWriter, a wait) error {
-	q := maps.Clone(a.show)
+//
+// What the query held already goes along: something on the way may look at it.
+func nextRound(w http.ResponseWriter, r *http.Request, a wait) error {
+	q := r.URL.Query()
+	maps.Copy(q, a.show)
 	q.Set(paramJob, string(a.job))
 	q.Set(paramUntil, strconv.FormatInt(a.until.UnixMilli(), 10))
 	q.Set(paramRounds, strconv.Itoa(a.rounds+1))

@@ -148,7 +148,7 @@ func TestRounds(t *testing.T) {
 		"a picture for the JavaScript SDK":  {"/v1/chat/completions", `{"prompt":"a"}`, "X-Stainless-Lang", "js", finished(dogJob()), 200, "![一只可爱的小狗]("},
 		"a picture in the message's images": {"/chat/completions", `{"prompt":"a","model":"Z-Image:image"}`, "X-Stainless-Lang", "js", finished(dogJob()), 200, `"images":[{`},
 		"bytes for the AI SDK":              {"/v1/v1/images/generations", `{"prompt":"a","response_format":"b64_json"}`, "User-Agent", "ai/7.0.173 ai-sdk-provider-utils/5.0.81 node.js/v20.20.2", finished(dogJob()), 200, `"b64_json":"`},
-		"a URL":                             {"/v1/images/generations", `{"prompt":"a"}`, "X-Stainless-Lang", "go", finished(dogJob()), 200, `"url":"`},
+		"a URL":                             {"/v1/images/generations?api-version=1", `{"prompt":"a"}`, "X-Stainless-Lang", "go", finished(dogJob()), 200, `"url":"`},
 		"a response":                        {"/v1/responses", `{"input":"a"}`, "X-Stainless-Lang", "js", finished(dogJob()), 200, `"image_generation_call"`},
 		"a failure":                         {"/v1/chat/completions", `{"prompt":"a"}`, "X-Stainless-Lang", "js", failed(dogJob(), imagegen.KindUpstreamRejected), 400, "upstream_rejected"},
 	} {
@@ -162,13 +162,14 @@ func TestRounds(t *testing.T) {
 				w := send(t, s, "POST", c.path, c.body, c.header, c.value)
 				for range rounds {
 					query, ok := strings.CutPrefix(w.Header().Get("Location"), "?")
-					if w.Code != 303 || !ok {
+					path, asked, _ := strings.Cut(c.path, "?")
+					if w.Code != 303 || !ok || !strings.Contains(query, asked) {
 						t.Fatalf("got %d %v %s", w.Code, w.Header(), w.Body)
 					}
 					if w.Body.Len() > 4 {
 						t.Errorf("a redirect with %s", w.Body)
 					}
-					w = send(t, s, "GET", c.path+"?"+query, "", c.header, c.value)
+					w = send(t, s, "GET", path+"?"+query, "", c.header, c.value)
 				}
 				if w.Code != c.status || !strings.Contains(w.Body.String(), c.want) || w.Header().Get("X-Job-Id") != "job_abc" {
 					t.Errorf("got %d %v %s", w.Code, w.Header(), w.Body)
