@@ -43,10 +43,15 @@ func launch(t testing.TB, name string, env []string, args ...string) *process {
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	go p.read(out)
+	read := make(chan struct{})
+	go func() {
+		p.read(out)
+		close(read)
+	}()
 	go func() {
 		_ = p.cmd.Wait()
 		_ = in.Close()
+		<-read // who learns of the end finds all of the output
 		p.exit <- p.cmd.ProcessState.ExitCode()
 		close(p.exit)
 	}()
