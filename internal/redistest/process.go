@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"time"
 )
 
@@ -40,13 +42,21 @@ func (p *process) startAnywhere() error {
 	return errPortTaken
 }
 
+// firstPort and ports are a range below those that systems give to whoever asks for any: a port of it is still free when
+// a server that was killed starts again, while other tests open listeners by the dozen.
+const firstPort, ports = 10_000, 20_000
+
 func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // returns at once
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
+	var err error
+	for range 20 {
+		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(firstPort+rand.IntN(ports))) //nolint:gosec // no secret
+		var l net.Listener
+		if l, err = net.Listen("tcp", addr); err == nil { //nolint:noctx // returns at once
+			_ = l.Close()
+			return addr, nil
+		}
 	}
-	defer l.Close() //nolint:errcheck // nothing was written
-	return l.Addr().String(), nil
+	return "", fmt.Errorf("find a free port: %w", err)
 }
 
 // start starts the server on p.addr and returns once it answers.

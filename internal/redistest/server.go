@@ -31,7 +31,8 @@ func Start(tb testing.TB, o Options) *Server {
 	}
 	p := &process{path: path, dir: tb.TempDir(), args: o.Args}
 	if o.AppendOnly {
-		p.args = append([]string{"--appendonly", "yes"}, p.args...)
+		// With everysec, the default, writes are put off while the disk is busy, and a kill loses them.
+		p.args = append([]string{"--appendonly", "yes", "--appendfsync", "always"}, p.args...)
 	}
 	s := &Server{t: tb, p: p}
 	tb.Cleanup(s.Kill)
