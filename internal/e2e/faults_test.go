@@ -58,7 +58,7 @@ func TestAPIKilledBeforeItQueuedTheTasks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.Create(t.Context(), id, job.New{Owner: "gone", Spec: spec, Lane: job.LaneInteractive}); err != nil {
+	if _, err := store.Create(t.Context(), id, job.New{Owner: "gone", Spec: spec, Class: job.ClassInteractive}); err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()

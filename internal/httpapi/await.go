@@ -22,7 +22,7 @@ type render func(ctx context.Context, j job.Job, show url.Values) (any, error)
 
 // plain answers a call that is not streamed: it makes a job and waits for its pictures.
 func (s *Server) plain(w http.ResponseWriter, r *http.Request, o order, show url.Values, f render) error {
-	j, err := s.submit(w, r, o, job.LaneInteractive)
+	j, err := s.submit(w, r, o, job.ClassInteractive)
 	if err != nil {
 		return err
 	}

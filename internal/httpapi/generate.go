@@ -111,9 +111,9 @@ func inField(err error, field string) error {
 }
 
 // submit makes a job of the request, or joins the one that an earlier try of it made, and names it in the reply.
-func (s *Server) submit(w http.ResponseWriter, r *http.Request, o order, lane job.Lane) (job.Job, error) {
+func (s *Server) submit(w http.ResponseWriter, r *http.Request, o order, class job.Class) (job.Job, error) {
 	x := exchangeOf(r)
-	n := job.New{Owner: x.owner, Spec: o.spec, Lane: lane, Wish: o.wish}
+	n := job.New{Owner: x.owner, Spec: o.spec, Class: class, Wish: o.wish}
 	n.Fingerprint, n.Repeated = x.fingerprint(r), repeated(r)
 	if o.upload != nil {
 		n.ID = job.NewID()

@@ -28,8 +28,8 @@ func TestChatAsTheSeedDoesIt(t *testing.T) {
 		t.Errorf("got %d %v", w.Code, w.Header())
 	}
 	got := jobs.last(t)
-	if got.Lane != job.LaneInteractive {
-		t.Errorf("got lane %q", got.Lane)
+	if got.Class != job.ClassInteractive {
+		t.Errorf("got lane %q", got.Class)
 	}
 	if diff := cmp.Diff(got.Spec, dogJob().Spec); diff != "" {
 		t.Errorf("-got +want:\n%s", diff)

@@ -198,7 +198,7 @@ func after(d time.Duration, j job.Job) func(context.Context, string, job.ID) (jo
 
 func newJob(n job.New) job.Job {
 	return job.Job{
-		ID: "job_abc", Status: job.StatusQueued, Owner: n.Owner, Lane: n.Lane, Spec: n.Spec, Wish: n.Wish,
+		ID: "job_abc", Status: job.StatusQueued, Owner: n.Owner, Class: n.Class, Spec: n.Spec, Wish: n.Wish,
 		CreatedAt: time.Unix(1730800000, 0), Pictures: make([]job.Picture, n.Spec.N()),
 	}
 }
@@ -227,7 +227,7 @@ func failed(j job.Job, kind imagegen.Kind) job.Job {
 
 // dogJob is the seed's example as a job, with a fixed seed.
 func dogJob() job.Job {
-	return newJob(job.New{Lane: job.LaneInteractive, Spec: imagegen.Spec{
+	return newJob(job.New{Class: job.ClassInteractive, Spec: imagegen.Spec{
 		Model: "Z-Image", Upstream: "exacg", ModelIndex: 5, Prompt: "一只可爱的小狗",
 		Width: 1024, Height: 2048, Steps: 8, CFG: 7, Quality: "auto", Seeds: []uint32{123},
 	}})

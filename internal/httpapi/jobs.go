@@ -33,7 +33,7 @@ func (s *Server) createJob(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	j, err := s.submit(w, r, o, job.LaneBatch)
+	j, err := s.submit(w, r, o, job.ClassBatch)
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ func TestCreateJob(t *testing.T) {
 	if w.Code != 202 || w.Header().Get("Location") != "/v1/jobs/job_abc" || w.Header().Get("X-Job-Id") != "job_abc" || w.Header().Get("Retry-After") != "4" {
 		t.Errorf("got %d %v", w.Code, w.Header())
 	}
-	if got := jobs.last(t); got.Lane != job.LaneBatch || got.Spec.Prompt != "一只可爱的小狗" {
+	if got := jobs.last(t); got.Class != job.ClassBatch || got.Spec.Prompt != "一只可爱的小狗" {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -36,13 +36,13 @@ func (s *Server) createResponse(w http.ResponseWriter, r *http.Request) error {
 	o.wish = job.Wish{Metadata: req.Metadata, Background: req.Background}
 	switch {
 	case req.Stream:
-		j, err := s.submit(w, r, o, job.LaneInteractive)
+		j, err := s.submit(w, r, o, job.ClassInteractive)
 		if err != nil {
 			return err
 		}
 		return s.streamResponse(w, r, j, -1)
 	case req.Background:
-		j, err := s.submit(w, r, o, job.LaneBatch)
+		j, err := s.submit(w, r, o, job.ClassBatch)
 		if err != nil {
 			return err
 		}

@@ -36,8 +36,8 @@ func TestResponses(t *testing.T) {
 		t.Errorf("output = %s", w.Body)
 	}
 	n := jobs.last(t)
-	if diff := cmp.Diff(n.Wish, job.Wish{Metadata: map[string]string{"k": "v"}}); diff != "" || n.Lane != job.LaneInteractive {
-		t.Errorf("lane %s (-got +want):\n%s", n.Lane, diff)
+	if diff := cmp.Diff(n.Wish, job.Wish{Metadata: map[string]string{"k": "v"}}); diff != "" || n.Class != job.ClassInteractive {
+		t.Errorf("lane %s (-got +want):\n%s", n.Class, diff)
 	}
 }
 
@@ -55,7 +55,7 @@ func TestBackgroundResponses(t *testing.T) {
 	if r := response(t, w.Body.Bytes()); w.Code != 200 || r.Status != "queued" || !r.Background || r.Output == nil || len(r.Output) != 0 || w.Header().Get("Openai-Poll-After-Ms") == "" {
 		t.Errorf("got %d %v %s", w.Code, w.Header(), w.Body)
 	}
-	if jobs.last(t).Lane != job.LaneBatch || !jobs.last(t).Background {
+	if jobs.last(t).Class != job.ClassBatch || !jobs.last(t).Background {
 		t.Errorf("made %+v", jobs.last(t))
 	}
 	j.Status = job.StatusInProgress

@@ -28,7 +28,7 @@ func (s *Server) beginStream(w http.ResponseWriter, r *http.Request) io.Writer {
 
 // streamChat answers a chat call as events. A refused job still has its own status.
 func (s *Server) streamChat(w http.ResponseWriter, r *http.Request, o order, options openai.ChatOptions) error {
-	j, err := s.submit(w, r, o, job.LaneInteractive)
+	j, err := s.submit(w, r, o, job.ClassInteractive)
 	if err != nil {
 		return err
 	}
@@ -37,7 +37,7 @@ func (s *Server) streamChat(w http.ResponseWriter, r *http.Request, o order, opt
 
 // streamImages answers an images call as events.
 func (s *Server) streamImages(w http.ResponseWriter, r *http.Request, o order, edit bool, format openai.ResponseFormat) error {
-	j, err := s.submit(w, r, o, job.LaneInteractive)
+	j, err := s.submit(w, r, o, job.ClassInteractive)
 	if err != nil {
 		return err
 	}

@@ -58,7 +58,7 @@ func (r *fieldReader) json(name string, into any) bool {
 func decode(id ID, fields map[string]string) (Job, error) {
 	r := &fieldReader{fields: fields}
 	j := Job{
-		ID: id, Status: Status(fields["status"]), Owner: fields["owner"], Lane: Lane(fields["lane"]),
+		ID: id, Status: Status(fields["status"]), Owner: fields["owner"], Class: Class(fields["class"]),
 		CreatedAt: r.time("created"), StartedAt: r.time("started"),
 		CompletedAt: r.time("completed"), ExpiresAt: r.time("expires"),
 		Version: r.int("v"),
@@ -168,7 +168,7 @@ func (s *Start) decodeGo(reply []any) error {
 	if !ok1 || !ok2 || !ok3 || !ok4 || !ok5 {
 		return errShape
 	}
-	s.Attempt, s.StartedAt, s.CreatedAt, s.Lane = int(attempt), time.UnixMilli(started), time.UnixMilli(created), Lane(lane)
+	s.Attempt, s.StartedAt, s.CreatedAt, s.Class = int(attempt), time.UnixMilli(started), time.UnixMilli(created), Class(lane)
 	if err := json.Unmarshal([]byte(spec), &s.Spec); err != nil {
 		return fmt.Errorf("decode spec: %w", err)
 	}

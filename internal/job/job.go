@@ -31,7 +31,7 @@ type Job struct {
 	ID     ID
 	Status Status
 	Owner  string // who may see it: a digest of the client's key, never the key
-	Lane   Lane
+	Class  Class
 	Spec   imagegen.Spec
 	Wish
 	CreatedAt time.Time

@@ -25,7 +25,7 @@ local at = now()
 if at > tonumber(ARGV[1]) then return {0, at} end
 local created = redis.call("HGET", KEYS[1], "created")
 if created then return {1, tonumber(created)} end
-local f = {"status", "queued", "owner", ARGV[2], "lane", ARGV[3], "spec", ARGV[4], "n", ARGV[5], "wish", ARGV[7],
+local f = {"status", "queued", "owner", ARGV[2], "class", ARGV[3], "spec", ARGV[4], "n", ARGV[5], "wish", ARGV[7],
   "v", "1", "created", str(at), "final", "0", "done", "0"}
 for i = 0, tonumber(ARGV[5]) - 1 do
   for _, kv in ipairs({{"s", "pending"}, {"g", "0"}, {"q", ARGV[6]}, {"a", "0"}}) do
@@ -46,7 +46,7 @@ return {1, at}
 //	        {"go", attempt, started ms, created ms, lane, spec}
 var startScript = redis.NewScript(luaNow + `
 local i = ARGV[1]
-local r = redis.call("HMGET", KEYS[1], "status", "s" .. i, "g" .. i, "o" .. i, "u" .. i, "a" .. i, "x" .. i, "created", "lane", "spec")
+local r = redis.call("HMGET", KEYS[1], "status", "s" .. i, "g" .. i, "o" .. i, "u" .. i, "a" .. i, "x" .. i, "created", "class", "spec")
 local status, owner = r[1], r[4]
 if (status ~= "queued" and status ~= "in_progress") or r[2] ~= "pending" or r[3] ~= ARGV[2] then return {"gone"} end
 local at = now()

@@ -68,14 +68,14 @@ func (s *Service) Submit(ctx context.Context, n New) (Job, error) {
 	if err != nil {
 		return Job{}, unavailable(err)
 	}
-	s.metrics.JobSubmitted(string(n.Lane))
+	s.metrics.JobSubmitted(string(n.Class))
 	tasks := n.tasks(id)
 	ctx, cancel := context.WithTimeout(ctx, enqueueTimeout)
 	defer cancel()
 	if err := s.queue.Enqueue(ctx, tasks...); err != nil {
 		s.log.WarnContext(ctx, "queue a job's tasks; the sweeper will", slog.String("job_id", string(id)), slog.Any("error", err))
 	}
-	j := Job{ID: id, Status: StatusQueued, Owner: n.Owner, Lane: n.Lane, Spec: n.Spec, Wish: n.Wish, CreatedAt: at, Version: 1}
+	j := Job{ID: id, Status: StatusQueued, Owner: n.Owner, Class: n.Class, Spec: n.Spec, Wish: n.Wish, CreatedAt: at, Version: 1}
 	for _, t := range tasks {
 		j.Pictures = append(j.Pictures, Picture{Queue: t.Queue})
 	}

@@ -77,7 +77,7 @@ func (s *Store) Create(ctx context.Context, id ID, n New) (time.Time, error) {
 
 func (s *Store) create(ctx context.Context, id ID, n New, texts [2]string, deadline time.Time) (bool, time.Time, error) {
 	notAfter := deadline.UnixMilli() + s.skew.Load()
-	args := []any{notAfter, n.Owner, string(n.Lane), texts[0], n.Spec.N(), QueueName(n.Spec.Upstream, n.Lane), texts[1]}
+	args := []any{notAfter, n.Owner, string(n.Class), texts[0], n.Spec.N(), QueueName(n.Spec.Upstream, laneOf(n.Class, 1)), texts[1]}
 	// The id is listed as open before the record exists: a record the sweeper does not know of would be lost with its task.
 	pipe := s.client.Pipeline()
 	pipe.ZAdd(ctx, openKey, redis.Z{Score: float64(notAfter), Member: string(id)})

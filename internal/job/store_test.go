@@ -49,14 +49,14 @@ func newRecord(t *testing.T, url string, seeds ...uint32) record {
 }
 
 func newJob(seeds ...uint32) job.New {
-	return job.New{Owner: "owner", Lane: job.LaneInteractive, Spec: imagegen.Spec{
+	return job.New{Owner: "owner", Class: job.ClassInteractive, Spec: imagegen.Spec{
 		Model: "Z-Image", Upstream: "exacg", ModelIndex: 5, Prompt: `一只 "cat" [] {}`, Width: 1024, Height: 2048,
 		Steps: 8, CFG: 7, Quality: "auto", Seeds: seeds,
 	}}
 }
 
 func (r record) task(image int, generation int64) job.Task {
-	return job.Task{Job: r.id, Image: image, Generation: generation, Queue: "exacg-interactive"}
+	return job.Task{Job: r.id, Image: image, Generation: generation, Queue: "exacg-express"}
 }
 
 func (r record) start(image int, callID string, o job.StartOptions) job.Start {
@@ -117,8 +117,8 @@ func TestRecordOfAJobThatSucceeds(t *testing.T) {
 		r := newRecord(t, url, 7)
 		before := r.get()
 		want := job.Job{
-			ID: r.id, Status: job.StatusQueued, Owner: "owner", Lane: job.LaneInteractive, Spec: newJob(7).Spec, Version: 1,
-			Pictures: []job.Picture{{Queue: "exacg-interactive"}},
+			ID: r.id, Status: job.StatusQueued, Owner: "owner", Class: job.ClassInteractive, Spec: newJob(7).Spec, Version: 1,
+			Pictures: []job.Picture{{Queue: "exacg-express"}},
 		}
 		ignoreTimes := cmpopts.IgnoreFields(job.Job{}, "CreatedAt", "StartedAt", "CompletedAt", "ExpiresAt")
 		if diff := cmp.Diff(before, want, ignoreTimes); diff != "" {

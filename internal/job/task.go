@@ -7,16 +7,29 @@ import (
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 )
 
-// Task is the queue's errand to draw one picture of a job.
+// Task is the queue's errand to draw one picture of a job or, in WebhookQueue, to tell of the job's end.
 type Task struct {
 	Job        ID
 	Image      int   // which of the job's pictures, from 0
 	Generation int64 // a task whose generation is not the record's does nothing
 	Queue      string
+	Owner      string // the job's, by whose digest its waiting pictures are counted; empty: not known
 }
+
+// WebhookQueue is the queue of deliveries.
+const WebhookQueue = "webhooks"
+
+// WebhookTask returns the errand to tell of the job's end.
+func WebhookTask(id ID) Task { return Task{Job: id, Queue: WebhookQueue} }
+
+// IsWebhook reports whether the task is a delivery.
+func (t Task) IsWebhook() bool { return t.Queue == WebhookQueue }
 
 // ID names the task. Queueing the same task twice is recognised by it.
 func (t Task) ID() string {
+	if t.IsWebhook() {
+		return string(t.Job) + "/webhook"
+	}
 	return string(t.Job) + "/" + strconv.Itoa(t.Image) + "/" + strconv.FormatInt(t.Generation, 10)
 }
 
@@ -27,7 +40,7 @@ func QueueName(upstream string, lane Lane) string { return upstream + "-" + stri
 func (n New) tasks(id ID) []Task {
 	tasks := make([]Task, n.Spec.N())
 	for i := range tasks {
-		tasks[i] = Task{Job: id, Image: i, Queue: QueueName(n.Spec.Upstream, n.Lane)}
+		tasks[i] = Task{Job: id, Image: i, Queue: QueueName(n.Spec.Upstream, laneOf(n.Class, i+1)), Owner: n.Owner}
 	}
 	return tasks
 }
@@ -41,7 +54,7 @@ type Start struct {
 	// The rest belongs to StartGo.
 	Attempt   int       // from 1
 	StartedAt time.Time // of this call
-	Lane      Lane
+	Class     Class
 	Spec      imagegen.Spec
 }
 

@@ -56,7 +56,7 @@ func queued(n int) job.Job {
 		spec.Seeds = append(spec.Seeds, uint32(123+i))
 	}
 	return job.Job{
-		ID: "job_abc", Status: job.StatusQueued, Owner: "owner", Lane: job.LaneInteractive, Spec: spec,
+		ID: "job_abc", Status: job.StatusQueued, Owner: "owner", Class: job.ClassInteractive, Spec: spec,
 		CreatedAt: at(1730800000), Pictures: make([]job.Picture, n),
 	}
 }

@@ -17,12 +17,12 @@ func TestPosition(t *testing.T) {
 	t.Parallel()
 	redistest.Both(t, func(t *testing.T, url string) {
 		client := queue.NewClient(connect(t, url))
-		fast := []job.Task{newTask(job.LaneInteractive), newTask(job.LaneInteractive), newTask(job.LaneInteractive)}
-		slow := []job.Task{newTask(job.LaneBatch), newTask(job.LaneBatch)}
+		fast := []job.Task{newTask(job.LaneExpress), newTask(job.LaneExpress), newTask(job.LaneExpress)}
+		slow := []job.Task{newTask(job.LaneBulk), newTask(job.LaneBulk)}
 		enqueue(t, client, fast...)
 		enqueue(t, client, slow...)
 		enqueue(t, client, fast...) // twice is once
-		for want, task := range map[int]job.Task{1: fast[0], 3: fast[2], 4: slow[0], 5: slow[1], 0: newTask(job.LaneBatch)} {
+		for want, task := range map[int]job.Task{1: fast[0], 3: fast[2], 4: slow[0], 5: slow[1], 0: newTask(job.LaneBulk)} {
 			if got, err := client.Position(t.Context(), task); err != nil || got != want {
 				t.Errorf("position = %d, %v; want %d", got, err, want)
 			}
@@ -34,7 +34,7 @@ func TestRemove(t *testing.T) {
 	t.Parallel()
 	redistest.Both(t, func(t *testing.T, url string) {
 		client := queue.NewClient(connect(t, url))
-		runs, waits := newTask(job.LaneInteractive), newTask(job.LaneInteractive)
+		runs, waits := newTask(job.LaneExpress), newTask(job.LaneExpress)
 		started, release := make(chan job.Task, 3), make(chan struct{})
 		serve(t, url, queue.ServerConfig{Concurrency: 1}, func(_ context.Context, task job.Task) error {
 			started <- task
@@ -45,10 +45,10 @@ func TestRemove(t *testing.T) {
 		receive(t, started, "start")
 		enqueue(t, client, waits)
 		// One runs, one waits, one was never there.
-		if err := client.Remove(t.Context(), runs, waits, newTask(job.LaneBatch)); err != nil {
+		if err := client.Remove(t.Context(), runs, waits, newTask(job.LaneBulk)); err != nil {
 			t.Error(err)
 		}
-		last := newTask(job.LaneInteractive)
+		last := newTask(job.LaneExpress)
 		enqueue(t, client, last)
 		close(release)
 		if got := receive(t, started, "next start"); got != last {
@@ -66,7 +66,7 @@ func TestLost(t *testing.T) {
 		inspector := asynq.NewInspectorFromRedisClient(raw)
 		var tasks []job.Task
 		add := func() job.Task {
-			task := newTask(job.LaneInteractive)
+			task := newTask(job.LaneExpress)
 			enqueue(t, client, task)
 			tasks = append(tasks, task)
 			return task

@@ -45,7 +45,7 @@ func TestDequeuesAreNotHeldForLong(t *testing.T) {
 	cases := map[string]func(c *queue.Client, started <-chan struct{}){
 		"while nothing waits": func(*queue.Client, <-chan struct{}) {},
 		"while every slot is in use": func(c *queue.Client, started <-chan struct{}) {
-			enqueue(t, c, newTask(job.LaneInteractive), newTask(job.LaneInteractive))
+			enqueue(t, c, newTask(job.LaneExpress), newTask(job.LaneExpress))
 			receive(t, started, "start")
 		},
 	}
@@ -86,7 +86,7 @@ func TestPausedQueueIsCheap(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, redistest.Options{})
 	admin := connect(t, server.URL())
-	task := newTask(job.LaneInteractive)
+	task := newTask(job.LaneExpress)
 	enqueue(t, queue.NewClient(admin), task)
 	inspector := asynq.NewInspectorFromRedisClient(connect(t, server.URL()))
 	if err := inspector.PauseQueue(task.Queue); err != nil {

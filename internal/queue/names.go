@@ -50,7 +50,7 @@ func queueNames(upstreams []string) []string {
 }
 
 // laneWeights says how often a lane is looked at first. asynq draws the order anew for each look, so no lane starves.
-var laneWeights = map[job.Lane]int{job.LaneInteractive: 10, job.LaneBatch: 1}
+var laneWeights = map[job.Lane]int{job.LaneExpress: 20, job.LaneFast: 6, job.LaneNormal: 3, job.LaneSlow: 2, job.LaneBulk: 1}
 
 // lanesBefore returns the queues of the same upstream whose lanes are served before the queue's.
 func lanesBefore(queue string) []string {

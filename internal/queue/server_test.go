@@ -123,7 +123,7 @@ func TestDispatchIsEventDriven(t *testing.T) {
 		fastest := time.Hour
 		for range 20 {
 			began := time.Now()
-			enqueue(t, client, newTask(job.LaneInteractive))
+			enqueue(t, client, newTask(job.LaneExpress))
 			receive(t, got, "task "+what)
 			fastest = min(fastest, time.Since(began))
 		}
@@ -195,7 +195,7 @@ func TestGlobalLimitHoldsOverWorkers(t *testing.T) {
 		}
 		client := queue.NewClient(connect(t, url))
 		for range tasks {
-			enqueue(t, client, newTask(job.LaneInteractive))
+			enqueue(t, client, newTask(job.LaneExpress))
 		}
 		for range tasks {
 			receive(t, finished, "end of a task")
@@ -229,7 +229,7 @@ func TestRetryComesAgainSoon(t *testing.T) {
 			}
 			return nil
 		})
-		enqueue(t, queue.NewClient(connect(t, url)), newTask(job.LaneInteractive))
+		enqueue(t, queue.NewClient(connect(t, url)), newTask(job.LaneExpress))
 		pause := -receive(t, runs, "first run").Sub(receive(t, runs, "second run"))
 		// Whole seconds, rounded up, and a look every second: at most 2.3 s. The wake list's own timeout would be 5 s.
 		if pause < 300*time.Millisecond || pause > 4*time.Second {
@@ -260,7 +260,7 @@ func TestEndsOfAHandler(t *testing.T) {
 					ran <- struct{}{}
 					return c.handler(ctx, task)
 				})
-				task := newTask(job.LaneBatch)
+				task := newTask(job.LaneBulk)
 				enqueue(t, queue.NewClient(connect(t, url)), task)
 				receive(t, ran, "run")
 				stop()
@@ -307,7 +307,7 @@ func TestAStoppingServerLetsShortCallsEnd(t *testing.T) {
 			ended <- ctx.Err()
 			return nil
 		})
-		enqueue(t, queue.NewClient(connect(t, url)), newTask(job.LaneInteractive))
+		enqueue(t, queue.NewClient(connect(t, url)), newTask(job.LaneExpress))
 		receive(t, started, "start")
 		time.AfterFunc(100*time.Millisecond, func() { close(release) })
 		stop()
@@ -327,7 +327,7 @@ func TestAStoppingServerHandsBackLongCalls(t *testing.T) {
 			cause <- context.Cause(ctx)
 			return &queue.RetryError{Err: queue.ErrStopping}
 		})
-		task := newTask(job.LaneInteractive)
+		task := newTask(job.LaneExpress)
 		enqueue(t, queue.NewClient(connect(t, url)), task)
 		receive(t, started, "start")
 		stop()

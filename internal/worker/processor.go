@@ -169,7 +169,7 @@ func (c *call) run(ctx context.Context, asked time.Time) error {
 	release := c.marks.hold(job.Mark{Task: c.task, CallID: c.id})
 	defer release()
 	if c.begun.Attempt == 1 {
-		c.metrics.QueueWait(string(c.begun.Lane), c.begun.StartedAt.Sub(c.begun.CreatedAt))
+		c.metrics.QueueWait(string(c.begun.Class), c.begun.StartedAt.Sub(c.begun.CreatedAt))
 	}
 	if time.Since(asked) > markFresh {
 		return c.record(ctx, 0, imagegen.Image{}, &imagegen.CallError{

@@ -112,8 +112,8 @@ func newBenchOn(t *testing.T, url string, upstream worker.Generator, tune ...fun
 	}
 	t.Cleanup(func() { _ = client.Close() })
 	b := &bench{t: t, client: client, store: job.NewStore(client, time.Hour), metrics: &metrics{}}
-	b.task = job.Task{Job: job.NewID(), Queue: "exacg-interactive"}
-	_, err = b.store.Create(t.Context(), b.task.Job, job.New{Lane: job.LaneInteractive, Spec: imagegen.Spec{
+	b.task = job.Task{Job: job.NewID(), Queue: "exacg-express"}
+	_, err = b.store.Create(t.Context(), b.task.Job, job.New{Class: job.ClassInteractive, Spec: imagegen.Spec{
 		Model: "Z-Image", Upstream: "exacg", ModelIndex: 5, Prompt: "a cat", Width: 64, Height: 64, Steps: 8, CFG: 7, Seeds: []uint32{1},
 	}})
 	if err != nil {
