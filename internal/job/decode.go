@@ -163,12 +163,12 @@ func (s *Start) decodeGo(reply []any) error {
 	attempt, ok1 := reply[1].(int64)
 	started, ok2 := reply[2].(int64)
 	created, ok3 := reply[3].(int64)
-	lane, ok4 := reply[4].(string)
+	class, ok4 := reply[4].(string)
 	spec, ok5 := reply[5].(string)
 	if !ok1 || !ok2 || !ok3 || !ok4 || !ok5 {
 		return errShape
 	}
-	s.Attempt, s.StartedAt, s.CreatedAt, s.Class = int(attempt), time.UnixMilli(started), time.UnixMilli(created), Class(lane)
+	s.Attempt, s.StartedAt, s.CreatedAt, s.Class = int(attempt), time.UnixMilli(started), time.UnixMilli(created), Class(class)
 	if err := json.Unmarshal([]byte(spec), &s.Spec); err != nil {
 		return fmt.Errorf("decode spec: %w", err)
 	}

@@ -52,9 +52,12 @@ type Picture struct {
 	Queue      string
 }
 
+// Final reports whether the picture was drawn, or will not be.
+func (p Picture) Final() bool { return p.Image != nil || p.Error != nil }
+
 // task returns the task that carries picture i.
 func (j Job) task(i int) Task {
-	return Task{Job: j.ID, Image: i, Generation: j.Pictures[i].Generation, Queue: j.Pictures[i].Queue}
+	return Task{Job: j.ID, Image: i, Generation: j.Pictures[i].Generation, Queue: j.Pictures[i].Queue, Owner: j.Owner}
 }
 
 // CallOutcome is the ledger's word for how a call ended.

@@ -14,13 +14,16 @@ const (
 	// openKey is a sorted set of the ids of unfinished jobs by the time they were made (unix ms). It may hold ids whose
 	// record was never written or is terminal already: the sweeper removes them.
 	openKey = "zimage:jobs:open"
+	// endedKey is a sorted set of "<owner> <id>" of finished jobs by when their records expire (unix ms), so that their
+	// owners' lists can be cleaned then.
+	endedKey = "zimage:jobs:ended"
 	// sweeperKey is a string with a TTL: the id of the process that sweeps.
 	sweeperKey = "zimage:sweeper"
 )
 
 // recordKey is a hash: the job's record. It has no TTL until the job is terminal, then the retention.
 //
-//	status, owner, lane, spec (JSON), wish (JSON), n, v (version), created, started, completed, expires (unix ms)
+//	status, owner, class, spec (JSON), wish (JSON), n, v (version), created, started, completed, expires (unix ms)
 //	final, done             how many pictures are final, how many of them were drawn
 //	s<i>                    picture i: pending, done or failed
 //	g<i>, q<i>              generation and queue of its task
@@ -28,12 +31,17 @@ const (
 //	a<i>, x<i>              calls made; what is known of the last one's price: open, yes, no or unknown
 //	c<i>.<a>                ledger entry of call a: "<upstream> <started ms> <duration ms> <outcome> <billed>"
 //	r<i>, e<i>              the picture, or why there is none (JSON)
+//	w:<token>               a caller on the line, until when at most (unix ms)
+//	keep, left              somebody was promised that the job goes on (1); since when nobody is on the line (unix ms)
+//	hook, ht                the webhook: wanted, due, sent or dead; how often it was tried
+//
+// Until a due webhook is settled the record outlives its retention, unread.
 //
 // The braces make all keys of one job live in one slot of a Redis Cluster.
 func recordKey(id ID) string { return "zimage:job:{" + string(id) + "}" }
 
-// repeatKey is a string with a TTL: the id of the newest job that a request of this fingerprint made.
-func repeatKey(fingerprint string) string { return "zimage:repeat:" + fingerprint }
+// ownerKey is a sorted set of the ids of a key's jobs by the time they were made (unix ms).
+func ownerKey(owner string) string { return "zimage:jobs:of:" + owner }
 
 func pictureField(name string, image int) string { return name + strconv.Itoa(image) }
 

@@ -14,21 +14,58 @@ end
 local function str(n) return string.format("%.0f", n) end
 `
 
+// luaFinish defines finish(): it makes a job terminal. Its record is kept for the retention, and longer where a webhook is
+// due, which may take a day; readers do not see it then.
+const luaFinish = `
+local function finish(key, status, at, retention)
+  local expires = at + retention
+  local f, hook, gone = {"status", status, "completed", str(at), "expires", str(expires)}, "", expires
+  if redis.call("HGET", key, "hook") == "wanted" then
+    hook, gone = "due", math.max(expires, at + 90000000)
+    f[#f + 1] = "hook"
+    f[#f + 1] = hook
+  end
+  redis.call("HSET", key, unpack(f))
+  redis.call("PEXPIREAT", key, str(gone))
+  return str(expires), hook
+end
+`
+
+// luaOnTheLine defines onTheLine(): whether some caller waits for a job.
+const luaOnTheLine = `
+local function onTheLine(key, at)
+  local f = redis.call("HGETALL", key)
+  for i = 1, #f, 2 do
+    if string.sub(f[i], 1, 2) == "w:" and tonumber(f[i + 1]) > at then return true end
+  end
+  return false
+end
+`
+
 // createScript writes a record, unless it comes too late: a command that Redis finds in its socket after a stall must
 // not make a job whose caller was told long ago that there is none.
 //
 //	KEYS[1] record
-//	ARGV    not after (unix ms), owner, lane, spec, n, queue, wish
+//	ARGV    not after (unix ms), owner, class, spec, n, wish, hook (wanted or ""), token of the caller on the line or "",
+//	        how long it stays (ms), queue of each picture
 //	returns {1, created ms}; {0, now ms} when too late. Running it again is harmless.
 var createScript = redis.NewScript(luaNow + `
 local at = now()
 if at > tonumber(ARGV[1]) then return {0, at} end
 local created = redis.call("HGET", KEYS[1], "created")
 if created then return {1, tonumber(created)} end
-local f = {"status", "queued", "owner", ARGV[2], "class", ARGV[3], "spec", ARGV[4], "n", ARGV[5], "wish", ARGV[7],
+local f = {"status", "queued", "owner", ARGV[2], "class", ARGV[3], "spec", ARGV[4], "n", ARGV[5], "wish", ARGV[6],
   "v", "1", "created", str(at), "final", "0", "done", "0"}
+if ARGV[7] ~= "" then
+  f[#f + 1] = "hook"
+  f[#f + 1] = ARGV[7]
+end
+if ARGV[8] ~= "" then
+  f[#f + 1] = "w:" .. ARGV[8]
+  f[#f + 1] = str(at + tonumber(ARGV[9]))
+end
 for i = 0, tonumber(ARGV[5]) - 1 do
-  for _, kv in ipairs({{"s", "pending"}, {"g", "0"}, {"q", ARGV[6]}, {"a", "0"}}) do
+  for _, kv in ipairs({{"s", "pending"}, {"g", "0"}, {"q", ARGV[10 + i]}, {"a", "0"}}) do
     f[#f + 1] = kv[1] .. str(i)
     f[#f + 1] = kv[2]
   end
@@ -78,11 +115,11 @@ return {"go", attempt, at, tonumber(r[8]), r[9], r[10]}
 //	KEYS[1] record
 //	ARGV    image, call id, attempt (0: no call), verdict (done|failed|retry), ledger entry, billed,
 //	        result or error (JSON), retention (ms), job id, channel
-//	returns {"gone"} | {"late"} | {status of the job after it}
-var finishScript = redis.NewScript(luaNow + `
+//	returns {"gone"} | {"late"} | {status of the job after it, expires ms or "0", due where its webhook is, else ""}
+var finishScript = redis.NewScript(luaNow + luaFinish + `
 local i = ARGV[1]
 local r = redis.call("HMGET", KEYS[1], "status", "s" .. i, "o" .. i, "u" .. i, "n", "final", "done")
-local status, owner = r[1], r[3]
+local status, owner, expires, hook = r[1], r[3], "0", ""
 if not status then return {"gone"} end
 local at = now()
 if ARGV[3] ~= "0" then redis.call("HSET", KEYS[1], "c" .. i .. "." .. ARGV[3], ARGV[5]) end
@@ -96,33 +133,40 @@ if ARGV[4] ~= "retry" then
   redis.call("HSET", KEYS[1], "s" .. i, ARGV[4], field .. i, ARGV[7], "final", str(final), "done", str(done))
   if final == tonumber(r[5]) then
     status = done > 0 and "completed" or "failed"
-    local expires = at + tonumber(ARGV[8])
-    redis.call("HSET", KEYS[1], "status", status, "completed", str(at), "expires", str(expires))
-    redis.call("PEXPIREAT", KEYS[1], str(expires))
+    expires, hook = finish(KEYS[1], status, at, tonumber(ARGV[8]))
   end
 end
 local v = redis.call("HINCRBY", KEYS[1], "v", 1)
 redis.call("PUBLISH", ARGV[10], ARGV[9] .. " " .. str(v) .. " " .. status)
-return {status}
+return {status, expires, hook}
 `)
 
 // cancelScript ends a job that is not terminal yet. Its pictures that were drawn stay with it; calls under way hear of it
 // by the message.
 //
 //	KEYS[1] record
-//	ARGV    retention (ms), job id, channel
-//	returns {"gone"} | {status before it}
-var cancelScript = redis.NewScript(luaNow + `
-local status = redis.call("HGET", KEYS[1], "status")
+//
+// It also ends a job that nobody waits for any more, if that is still so: a caller may have joined on another process.
+//
+//	KEYS[1] record
+//	ARGV    retention (ms), job id, channel, grace (ms): "" cancels in any case; else only a job that was left by the last
+//	        of its callers so long ago, started: "0": not where a call has begun
+//	returns {"gone"} | {status before it, "0" where nothing was done, else expires ms, due where its webhook is, else "",
+//	        owner}
+var cancelScript = redis.NewScript(luaNow + luaFinish + luaOnTheLine + `
+local r = redis.call("HMGET", KEYS[1], "status", "keep", "left", "owner")
+local status = r[1]
 if not status then return {"gone"} end
-if status ~= "queued" and status ~= "in_progress" then return {status} end
+if status ~= "queued" and status ~= "in_progress" then return {status, "0", "", ""} end
 local at = now()
-local expires = at + tonumber(ARGV[1])
-redis.call("HSET", KEYS[1], "status", "cancelled", "completed", str(at), "expires", str(expires))
-redis.call("PEXPIREAT", KEYS[1], str(expires))
+if ARGV[4] ~= "" then
+  if r[2] or not r[3] or tonumber(r[3]) > at - tonumber(ARGV[4]) or onTheLine(KEYS[1], at) then return {status, "0", "", ""} end
+  if ARGV[5] == "0" and status ~= "queued" then return {status, "0", "", ""} end
+end
+local expires, hook = finish(KEYS[1], "cancelled", at, tonumber(ARGV[1]))
 local v = redis.call("HINCRBY", KEYS[1], "v", 1)
 redis.call("PUBLISH", ARGV[3], ARGV[2] .. " " .. str(v) .. " cancelled")
-return {status}
+return {status, expires, hook, r[4]}
 `)
 
 // renewScript keeps a call's owner mark.

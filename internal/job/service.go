@@ -15,92 +15,57 @@ type Queue interface {
 	Enqueue(ctx context.Context, tasks ...Task) error
 	// Remove takes tasks that wait out of their queues. Those that are not there, or run already, are no error.
 	Remove(ctx context.Context, tasks ...Task) error
-	// Position returns how many tasks will start before the task, itself included; 0 where it does not wait.
-	Position(ctx context.Context, t Task) (int, error)
+	// Outlook returns how many tasks will start before each task, itself included, 0 where it does not wait; and how fast
+	// the workers are.
+	Outlook(ctx context.Context, tasks ...Task) (places []int, pace Pace, err error)
 }
 
 // Metrics is told of jobs.
 type Metrics interface {
-	JobSubmitted(lane string)
+	JobSubmitted(class string)
+	// JobRefused counts a request for a job that was refused for a limit.
+	JobRefused(reason string)
+	// JobJoined counts a request that got the job of an earlier one.
+	JobJoined(by string)
 	// JobFinished counts a job that was ended here, d after it was made.
 	JobFinished(status string, d time.Duration)
 }
 
-const (
-	// enqueueTimeout bounds queueing; a job whose tasks are not queued by then waits for the sweeper.
-	enqueueTimeout = 1500 * time.Millisecond
-	// lookAgain is the pause after a look at the record that failed.
-	lookAgain = time.Second
-)
+// Limiter counts requests of client keys.
+type Limiter interface {
+	// Allow counts a request of a key that may make rpm a minute. Where that is one too many it counts nothing, and wait
+	// says when there is room for one.
+	Allow(ctx context.Context, owner string, rpm int) (state Rate, wait time.Duration, ok bool, err error)
+}
+
+// lookAgain is the pause after a look at the record that failed.
+const lookAgain = time.Second
+
+// ServiceConfig holds a service's rules.
+type ServiceConfig struct {
+	// MaxPending is how many pictures may wait in all.
+	MaxPending int
+	// Drop says which jobs are dropped that nobody waits for any more.
+	Drop Drop
+}
 
 // Service makes jobs and waits for them. Its errors are classified ([imagegen.Error]).
 type Service struct {
 	store   *Store
 	watcher *Watcher
 	queue   Queue
+	limiter Limiter
+	cfg     ServiceConfig
 	metrics Metrics
 	log     *slog.Logger
+	left    leftJobs
 }
 
-// NewService joins a store, a running watcher and a queue.
-func NewService(store *Store, watcher *Watcher, queue Queue, metrics Metrics, log *slog.Logger) *Service {
-	return &Service{store: store, watcher: watcher, queue: queue, metrics: metrics, log: log}
-}
-
-// Submit records the job and queues its pictures. Once the record is written the job is accepted, and will reach a
-// terminal state whatever happens to this process; trouble with the queue after that is the sweeper's to mend.
-//
-// The repetition of a request whose job is known, and was not cancelled, gets that job, whatever its state.
-func (s *Service) Submit(ctx context.Context, n New) (Job, error) {
-	// A caller that goes away in between must not leave half a job.
-	ctx = context.WithoutCancel(ctx)
-	if n.Repeated {
-		j, ok, err := s.earlier(ctx, n)
-		if err != nil || ok {
-			return j, err
-		}
+// NewService joins a store, a running watcher, a queue and a limiter. [Service.Run] must run beside it.
+func NewService(store *Store, watcher *Watcher, queue Queue, limiter Limiter, cfg ServiceConfig, m Metrics, log *slog.Logger) *Service {
+	return &Service{
+		store: store, watcher: watcher, queue: queue, limiter: limiter, cfg: cfg, metrics: m, log: log, left: newLeftJobs(),
 	}
-	id := n.ID
-	if id == "" {
-		id = NewID()
-	}
-	at, err := s.store.Create(ctx, id, n)
-	if err != nil {
-		return Job{}, unavailable(err)
-	}
-	s.metrics.JobSubmitted(string(n.Class))
-	tasks := n.tasks(id)
-	ctx, cancel := context.WithTimeout(ctx, enqueueTimeout)
-	defer cancel()
-	if err := s.queue.Enqueue(ctx, tasks...); err != nil {
-		s.log.WarnContext(ctx, "queue a job's tasks; the sweeper will", slog.String("job_id", string(id)), slog.Any("error", err))
-	}
-	j := Job{ID: id, Status: StatusQueued, Owner: n.Owner, Class: n.Class, Spec: n.Spec, Wish: n.Wish, CreatedAt: at, Version: 1}
-	for _, t := range tasks {
-		j.Pictures = append(j.Pictures, Picture{Queue: t.Queue})
-	}
-	return j, nil
-}
-
-// earlier returns the job that an earlier request of the same fingerprint made.
-func (s *Service) earlier(ctx context.Context, n New) (Job, bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, createTimeout) // both looks together: the caller is promised an answer
-	defer cancel()
-	id, err := s.store.Repeated(ctx, n.Fingerprint)
-	if err != nil {
-		return Job{}, false, unavailable(err)
-	}
-	if id == "" {
-		return Job{}, false, nil
-	}
-	j, err := s.Get(ctx, n.Owner, id)
-	switch {
-	case err == nil:
-		return j, j.Status != StatusCancelled, nil
-	case imagegen.AsError(err).Kind == imagegen.KindJobNotFound: // expired, or its record was never written
-		return Job{}, false, nil
-	}
-	return Job{}, false, err
 }
 
 // Cancel ends a job that is not terminal yet, and returns it as it is then.
@@ -109,22 +74,59 @@ func (s *Service) Cancel(ctx context.Context, owner string, id ID) (Job, error) 
 	if err != nil || j.Status.Terminal() {
 		return j, err
 	}
-	won, err := s.store.Cancel(ctx, id)
+	end, err := s.store.Cancel(ctx, id, nil)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return Job{}, unavailable(err)
 	}
-	if won {
-		s.metrics.JobFinished(string(StatusCancelled), time.Since(j.CreatedAt))
+	s.cancelled(ctx, j, end)
+	return s.Get(ctx, owner, id)
+}
+
+// cancelled does what follows a job's cancellation, if that is how it ended.
+func (s *Service) cancelled(ctx context.Context, j Job, end Ending) {
+	if end.Status != StatusCancelled {
+		return
 	}
+	s.metrics.JobFinished(string(StatusCancelled), time.Since(j.CreatedAt))
 	var tasks []Task
-	for i := range j.Pictures {
-		tasks = append(tasks, j.task(i))
+	for i, p := range j.Pictures {
+		if !p.Final() {
+			tasks = append(tasks, j.task(i))
+		}
 	}
+	s.store.dropped(ctx, tasks)
 	// A task that stays in its queue does nothing: its worker finds the job ended.
 	if err := s.queue.Remove(ctx, tasks...); err != nil {
-		s.log.WarnContext(ctx, "remove the tasks of a cancelled job", slog.String("job_id", string(id)), slog.Any("error", err))
+		s.log.WarnContext(ctx, "remove the tasks of a cancelled job", slog.String("job_id", string(j.ID)), slog.Any("error", err))
 	}
-	return s.Get(ctx, owner, id)
+	if end.Webhook {
+		s.enqueue(ctx, j.ID, []Task{WebhookTask(j.ID)})
+	}
+}
+
+// Delete cancels a job that is not terminal yet, and forgets it. Nobody is told of its end.
+func (s *Service) Delete(ctx context.Context, owner string, id ID) error {
+	if _, err := s.Cancel(ctx, owner, id); err != nil {
+		return err
+	}
+	if err := s.store.Delete(ctx, owner, id); err != nil {
+		return unavailable(err)
+	}
+	return nil
+}
+
+// List returns an owner's jobs, newest first, and whether there are more.
+func (s *Service) List(ctx context.Context, owner string, q ListQuery) (jobs []Job, more bool, err error) {
+	jobs, more, err = s.store.List(ctx, owner, q)
+	switch {
+	case errors.Is(err, ErrNoCursor):
+		return nil, false, &imagegen.Error{
+			Kind: imagegen.KindInvalidValue, Param: "after", Message: "after must be the id of a job that is in the list", Err: err,
+		}
+	case err != nil:
+		return nil, false, unavailable(err)
+	}
+	return jobs, more, nil
 }
 
 // Get reads a job. One that another owner made does not exist for this one.
@@ -185,23 +187,6 @@ func (s *Service) Wait(ctx context.Context, owner string, id ID, beat Beat) (Job
 			}
 		}
 	}
-}
-
-// Position estimates how many pictures start before the job's next one, itself included; 0 where none waits.
-func (s *Service) Position(ctx context.Context, j Job) (int, error) {
-	for i, p := range j.Pictures {
-		if p.Image != nil || p.Error != nil || j.Status.Terminal() {
-			continue
-		}
-		n, err := s.queue.Position(ctx, j.task(i))
-		if err != nil {
-			return 0, unavailable(err)
-		}
-		if n > 0 {
-			return n, nil
-		}
-	}
-	return 0, nil
 }
 
 func unavailable(err error) error {

@@ -14,21 +14,13 @@ import (
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 )
 
-const (
-	// createWindow is how long after it was sent a record may still be written; createTimeout leaves the reply some
-	// time to arrive. Together they keep a refusal under the two seconds a caller is promised.
-	createWindow  = 1300 * time.Millisecond
-	createTimeout = 1700 * time.Millisecond
-	// callTimeout bounds every other round trip.
-	callTimeout = 3 * time.Second
-	// repeatTTL is how long a client's repetition of a request finds the job of the first.
-	repeatTTL = 15 * time.Minute
-)
+// callTimeout bounds a round trip that no caller waits for.
+const callTimeout = 3 * time.Second
 
 var (
 	// ErrNotFound says that there is no record of the job.
 	ErrNotFound = errors.New("job not found")
-	errTooLate  = errors.New("redis answered too late")
+	errShape    = errors.New("reply has another shape than the script's")
 )
 
 // Store keeps job records in Redis. Its methods are safe for concurrent use; each is one round trip.
@@ -45,77 +37,6 @@ func NewStore(client redis.UniversalClient, retention time.Duration) *Store {
 	return &Store{client: client, retention: retention}
 }
 
-// Create writes the record of a new job and returns when it was made, by Redis' clock. Either it is written within
-// about a second and a half, or it never will be: a caller that got an error may tell its own that there is no job.
-func (s *Store) Create(ctx context.Context, id ID, n New) (time.Time, error) {
-	spec, err1 := json.Marshal(n.Spec)
-	wish, err2 := json.Marshal(n.Wish)
-	if err := errors.Join(err1, err2); err != nil {
-		return time.Time{}, fmt.Errorf("encode job %s: %w", id, err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, createTimeout)
-	defer cancel()
-	deadline := time.Now().Add(createWindow)
-	for {
-		if err := s.learnClock(ctx); err != nil {
-			return time.Time{}, fmt.Errorf("create job %s: %w", id, err)
-		}
-		made, at, err := s.create(ctx, id, n, [2]string{string(spec), string(wish)}, deadline)
-		if err != nil {
-			return time.Time{}, fmt.Errorf("create job %s: %w", id, err)
-		}
-		if made {
-			return at, nil
-		}
-		// Redis says it is too late. If our own clock disagrees, one of the two was set meanwhile: learn and try again.
-		s.skew.Store(time.Until(at).Milliseconds())
-		if time.Now().After(deadline) {
-			return time.Time{}, fmt.Errorf("create job %s: %w", id, errTooLate)
-		}
-	}
-}
-
-func (s *Store) create(ctx context.Context, id ID, n New, texts [2]string, deadline time.Time) (bool, time.Time, error) {
-	notAfter := deadline.UnixMilli() + s.skew.Load()
-	args := []any{notAfter, n.Owner, string(n.Class), texts[0], n.Spec.N(), QueueName(n.Spec.Upstream, laneOf(n.Class, 1)), texts[1]}
-	// The id is listed as open before the record exists: a record the sweeper does not know of would be lost with its task.
-	pipe := s.client.Pipeline()
-	pipe.ZAdd(ctx, openKey, redis.Z{Score: float64(notAfter), Member: string(id)})
-	if n.Fingerprint != "" {
-		pipe.Set(ctx, repeatKey(n.Fingerprint), string(id), repeatTTL)
-	}
-	reply := createScript.EvalSha(ctx, pipe, []string{recordKey(id)}, args...)
-	_, err := pipe.Exec(ctx)
-	if redis.HasErrorPrefix(err, "NOSCRIPT") {
-		reply = createScript.Eval(ctx, s.client, []string{recordKey(id)}, args...)
-		err = reply.Err()
-	}
-	if err != nil {
-		return false, time.Time{}, fmt.Errorf("write record: %w", err)
-	}
-	got, err := reply.Int64Slice()
-	if err != nil || len(got) != 2 {
-		return false, time.Time{}, fmt.Errorf("write record: unexpected reply: %w", errors.Join(err, errShape))
-	}
-	return got[0] == 1, time.UnixMilli(got[1]), nil
-}
-
-var errShape = errors.New("reply has another shape than the script's")
-
-// learnClock asks Redis for its time, once.
-func (s *Store) learnClock(ctx context.Context) error {
-	if s.skewKnown.Load() {
-		return nil
-	}
-	at, err := s.client.Time(ctx).Result()
-	if err != nil {
-		return fmt.Errorf("ask redis for its time: %w", err)
-	}
-	s.skew.Store(time.Until(at).Milliseconds())
-	s.skewKnown.Store(true)
-	return nil
-}
-
 // Get reads a job. It returns ErrNotFound where there is none (any more).
 func (s *Store) Get(ctx context.Context, id ID) (Job, error) {
 	if !id.Valid() {
@@ -127,6 +48,11 @@ func (s *Store) Get(ctx context.Context, id ID) (Job, error) {
 	if err != nil {
 		return Job{}, fmt.Errorf("read job %s: %w", id, err)
 	}
+	return s.readable(id, fields)
+}
+
+// readable decodes a record. One whose retention is over, and that is kept for its webhook alone, is not there.
+func (s *Store) readable(id ID, fields map[string]string) (Job, error) {
 	if len(fields) == 0 {
 		return Job{}, ErrNotFound
 	}
@@ -134,39 +60,62 @@ func (s *Store) Get(ctx context.Context, id ID) (Job, error) {
 	if err != nil {
 		return Job{}, fmt.Errorf("read job %s: %w", id, err)
 	}
+	if j.WebhookURL != "" && j.Status.Terminal() && time.Now().Add(s.clockSkew()).After(j.ExpiresAt) {
+		return Job{}, ErrNotFound
+	}
 	return j, nil
 }
 
-// Repeated returns the newest job that a request of the fingerprint made, empty where there is none.
-func (s *Store) Repeated(ctx context.Context, fingerprint string) (ID, error) {
+// Cancel ends a job that is not terminal yet; a terminal one is left as it is. If rule is set, it ends only a job that
+// nobody waits for any more. Ending.Status is cancelled where this call did it, else empty. It returns ErrNotFound where
+// there is no such job.
+func (s *Store) Cancel(ctx context.Context, id ID, rule *DropRule) (Ending, error) {
 	ctx, cancel := context.WithTimeout(ctx, createTimeout)
 	defer cancel()
-	id, err := s.client.Get(ctx, repeatKey(fingerprint)).Result()
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return "", fmt.Errorf("look for the job of an earlier request: %w", err)
+	grace, started := "", false
+	if rule != nil {
+		grace, started = strconv.FormatInt(rule.Left.Milliseconds(), 10), rule.Started
 	}
-	return ID(id), nil
+	reply, err := cancelScript.Run(ctx, s.client, []string{recordKey(id)},
+		s.retention.Milliseconds(), string(id), EventsChannel, grace, started).StringSlice()
+	switch {
+	case err != nil:
+		return Ending{}, fmt.Errorf("cancel job %s: %w", id, err)
+	case len(reply) == 1:
+		return Ending{}, ErrNotFound
+	case len(reply) != 4:
+		return Ending{}, fmt.Errorf("cancel job %s: %w", id, errShape)
+	case reply[1] == "0":
+		return Ending{}, nil
+	}
+	webhook := reply[2] == "due"
+	s.settle(ctx, func(pipe redis.Pipeliner) { s.closed(ctx, pipe, reply[3], id, reply[1], webhook) })
+	return Ending{Status: StatusCancelled, Webhook: webhook}, nil
 }
 
-// Cancel ends a job that is not terminal yet, and reports whether it did: a terminal one is left as it is. It returns
-// ErrNotFound where there is none.
-func (s *Store) Cancel(ctx context.Context, id ID) (bool, error) {
+// dropped takes the pictures of a cancelled job out of the sets of admission.
+func (s *Store) dropped(ctx context.Context, tasks []Task) {
+	s.settle(ctx, func(pipe redis.Pipeliner) {
+		for _, t := range tasks {
+			waitsNoMore(ctx, pipe, t)
+			pipe.ZRem(ctx, todayKey(t.Owner), t.waitingMember())
+		}
+	})
+}
+
+// Delete forgets a terminal job.
+func (s *Store) Delete(ctx context.Context, owner string, id ID) error {
 	ctx, cancel := context.WithTimeout(ctx, createTimeout)
 	defer cancel()
-	reply, err := cancelScript.Run(ctx, s.client, []string{recordKey(id)},
-		s.retention.Milliseconds(), string(id), EventsChannel).StringSlice()
-	if err != nil {
-		return false, fmt.Errorf("cancel job %s: %w", id, err)
+	pipe := s.client.Pipeline()
+	pipe.Del(ctx, recordKey(id))
+	pipe.ZRem(ctx, ownerKey(owner), string(id))
+	pipe.ZRem(ctx, openKey, string(id))
+	pipe.ZRem(ctx, endedKey, owner+" "+string(id))
+	if _, err := pipe.Exec(ctx); err != nil {
+		return fmt.Errorf("delete job %s: %w", id, err)
 	}
-	if len(reply) != 1 {
-		return false, fmt.Errorf("cancel job %s: %w", id, errShape)
-	}
-	if reply[0] == "gone" {
-		return false, ErrNotFound
-	}
-	// Best effort: the sweeper removes what stays behind.
-	_ = s.client.ZRem(ctx, openKey, string(id)).Err()
-	return !Status(reply[0]).Terminal(), nil
+	return nil
 }
 
 // KeptUntil returns when the job's record expires, for those who keep something as long as it; a while from now where
@@ -228,14 +177,20 @@ type StartOptions struct {
 	RepeatAmbiguous bool // repeat calls that may have been paid for
 }
 
-// Start asks to draw the task's picture in a call named callID, unique to it. Asking again with the same callID is
-// harmless and gives the same answer.
+// Start asks to draw the task's picture in a call named callID, unique to it; from then on it does not count as waiting.
+// Asking again with the same callID is harmless and gives the same answer.
 func (s *Store) Start(ctx context.Context, t Task, callID, upstream string, o StartOptions) (Start, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	reply, err := startScript.Run(ctx, s.client, []string{recordKey(t.Job)},
+	args := []any{
 		t.Image, t.Generation, callID, o.MarkTTL.Milliseconds(), o.MaxAttempts, o.RepeatAmbiguous,
-		string(t.Job), EventsChannel, upstream).Slice()
+		string(t.Job), EventsChannel, upstream,
+	}
+	cmd, err := s.withScript(ctx, startScript, recordKey(t.Job), args, func(pipe redis.Pipeliner) { waitsNoMore(ctx, pipe, t) })
+	if err != nil {
+		return Start{}, fmt.Errorf("start task %s: %w", t.ID(), err)
+	}
+	reply, err := cmd.Slice()
 	if err != nil {
 		return Start{}, fmt.Errorf("start task %s: %w", t.ID(), err)
 	}
@@ -246,14 +201,38 @@ func (s *Store) Start(ctx context.Context, t Task, callID, upstream string, o St
 	return start, nil
 }
 
-// Finish records the end of a call and returns the job's status after it; an empty status means that the record did not
-// want it: the job is gone, or another result was first. Finishing twice is harmless.
-func (s *Store) Finish(ctx context.Context, t Task, callID string, f Finish) (Status, error) {
+// withScript runs a script on one record in a pipeline, after the commands that add puts there. Redis may have forgotten
+// the script: then it is sent by itself, so add's commands must be harmless on their own.
+func (s *Store) withScript(
+	ctx context.Context, script *redis.Script, key string, args []any, add func(redis.Pipeliner),
+) (*redis.Cmd, error) {
+	pipe := s.client.Pipeline()
+	add(pipe)
+	reply := script.EvalSha(ctx, pipe, []string{key}, args...)
+	_, err := pipe.Exec(ctx)
+	if redis.HasErrorPrefix(err, "NOSCRIPT") {
+		reply = script.Eval(ctx, s.client, []string{key}, args...)
+		err = reply.Err()
+	}
+	return reply, err //nolint:wrapcheck // its callers say what was tried
+}
+
+// Ending is what came of a change that may have ended a job.
+type Ending struct {
+	// Status is the job's after it; empty: the record did not want the change, as the job is gone or another result was
+	// first.
+	Status Status
+	// Webhook says that the end is to be told.
+	Webhook bool
+}
+
+// Finish records the end of a call. Finishing twice is harmless.
+func (s *Store) Finish(ctx context.Context, t Task, callID string, f Finish) (Ending, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	payload, err := f.payload()
 	if err != nil {
-		return "", fmt.Errorf("finish task %s: %w", t.ID(), err)
+		return Ending{}, fmt.Errorf("finish task %s: %w", t.ID(), err)
 	}
 	attempt, entry, billed := 0, "", imagegen.BilledNo
 	if f.Call != nil {
@@ -263,20 +242,47 @@ func (s *Store) Finish(ctx context.Context, t Task, callID string, f Finish) (St
 		t.Image, callID, attempt, string(f.Verdict), entry, string(billed), payload,
 		s.retention.Milliseconds(), string(t.Job), EventsChannel).StringSlice()
 	if err != nil {
-		return "", fmt.Errorf("finish task %s: %w", t.ID(), err)
+		return Ending{}, fmt.Errorf("finish task %s: %w", t.ID(), err)
 	}
-	if len(reply) != 1 {
-		return "", fmt.Errorf("finish task %s: %w", t.ID(), errShape)
+	if len(reply) == 1 { // gone or late
+		return Ending{}, nil
 	}
-	if reply[0] == "gone" || reply[0] == "late" {
-		return "", nil
+	if len(reply) != 3 {
+		return Ending{}, fmt.Errorf("finish task %s: %w", t.ID(), errShape)
 	}
-	status := Status(reply[0])
-	if status.Terminal() {
-		// Best effort: the sweeper removes what stays behind.
-		_ = s.client.ZRem(ctx, openKey, string(t.Job)).Err()
+	status, webhook := Status(reply[0]), reply[2] == "due"
+	s.settle(ctx, func(pipe redis.Pipeliner) {
+		switch f.Verdict {
+		case FinishRetry:
+			waits(ctx, pipe, t, f.Class, time.Now().Add(s.clockSkew()))
+		case FinishFailed:
+			pipe.ZRem(ctx, todayKey(t.Owner), t.waitingMember())
+		case FinishDone:
+		}
+		if status.Terminal() {
+			s.closed(ctx, pipe, t.Owner, t.Job, reply[1], webhook)
+		}
+	})
+	return Ending{Status: status, Webhook: webhook}, nil
+}
+
+// settle keeps the sets beside the records, as well as it can: the sweeper mends what stays behind.
+func (s *Store) settle(ctx context.Context, add func(redis.Pipeliner)) {
+	pipe := s.client.Pipeline()
+	add(pipe)
+	if pipe.Len() > 0 {
+		_, _ = pipe.Exec(ctx)
 	}
-	return status, nil
+}
+
+// closed adds to a pipeline what follows the end of a job, whose record is kept until expires (unix ms). One whose
+// webhook is due stays on the sweeper's list.
+func (s *Store) closed(ctx context.Context, pipe redis.Pipeliner, owner string, id ID, expires string, webhook bool) {
+	if !webhook {
+		pipe.ZRem(ctx, openKey, string(id))
+	}
+	at, _ := strconv.ParseFloat(expires, 64) // the script's own
+	pipe.ZAdd(ctx, endedKey, redis.Z{Score: at, Member: owner + " " + string(id)})
 }
 
 func (f Finish) payload() (string, error) {

@@ -30,10 +30,12 @@ type TaskFinder interface {
 	// archived, or taken by a worker whose lease is gone.
 	Lost(ctx context.Context, tasks []Task) ([]bool, error)
 	Enqueue(ctx context.Context, tasks ...Task) error
+	Remove(ctx context.Context, tasks ...Task) error
 }
 
-// Sweeper finds unfinished pictures whose task was lost, whoever lost it, and queues them anew. Every worker runs one;
-// one of them at a time sweeps.
+// Sweeper finds unfinished pictures and webhooks whose task was lost, whoever lost it, and queues them anew. It also keeps
+// the sets beside the records true: of pictures that wait, and of a key's jobs. Every worker runs one; one of them at a
+// time sweeps.
 type Sweeper struct {
 	store *Store
 	queue TaskFinder
@@ -88,20 +90,16 @@ func (s *Sweeper) Sweep(ctx context.Context, age time.Duration) error {
 			return err
 		}
 		if len(page) < sweepChunk || len(ids) < len(page) {
-			return nil
+			break
 		}
 	}
+	return errors.Join(s.store.sweepWaiting(ctx, cutoff), s.store.sweepEnded(ctx, lead[1]))
 }
 
 func (s *Sweeper) sweepPage(ctx context.Context, ids []ID, now int64) error {
-	tasks, closed, err := s.store.waiting(ctx, ids, now)
+	tasks, err := s.store.waiting(ctx, ids, now)
 	if err != nil {
 		return err
-	}
-	if len(closed) > 0 {
-		if err := s.store.client.ZRem(ctx, openKey, closed...).Err(); err != nil {
-			return fmt.Errorf("forget %d finished jobs: %w", len(closed), err)
-		}
 	}
 	if len(tasks) == 0 {
 		return nil
@@ -120,6 +118,9 @@ func (s *Sweeper) sweepPage(ctx context.Context, ids []ID, now int64) error {
 }
 
 func (s *Sweeper) replace(ctx context.Context, lost Task) error {
+	if lost.IsWebhook() {
+		return s.requeue(ctx, lost)
+	}
 	t, ok, err := s.store.raise(ctx, lost)
 	if err != nil || !ok {
 		return err
@@ -132,46 +133,11 @@ func (s *Sweeper) replace(ctx context.Context, lost Task) error {
 	return nil
 }
 
-// waiting returns the tasks of the jobs' pictures that are neither final nor being drawn, and the ids of jobs that are
-// terminal or have no record.
-func (s *Store) waiting(ctx context.Context, ids []ID, now int64) (tasks []Task, closed []any, err error) {
-	if len(ids) == 0 {
-		return nil, nil, nil
+// requeue queues a delivery again. Its task has no generations, so what is left of the lost one goes first.
+func (s *Sweeper) requeue(ctx context.Context, lost Task) error {
+	s.log.WarnContext(ctx, "replaced a lost webhook task", slog.String("job_id", string(lost.Job)))
+	if err := errors.Join(s.queue.Remove(ctx, lost), s.queue.Enqueue(ctx, lost)); err != nil {
+		return fmt.Errorf("queue task %s: %w", lost.ID(), err)
 	}
-	fields := []string{"status", "n"}
-	for i := range imagegen.MaxPictures {
-		for _, name := range []string{"s", "g", "q", "u"} {
-			fields = append(fields, pictureField(name, i))
-		}
-	}
-	pipe := s.client.Pipeline()
-	replies := make([]*redis.SliceCmd, len(ids))
-	for i, id := range ids {
-		replies[i] = pipe.HMGet(ctx, recordKey(id), fields...)
-	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, nil, fmt.Errorf("read %d unfinished jobs: %w", len(ids), err)
-	}
-	for i, id := range ids {
-		r := &fieldReader{fields: make(map[string]string, len(fields))}
-		for f, v := range replies[i].Val() {
-			if v, ok := v.(string); ok {
-				r.fields[fields[f]] = v
-			}
-		}
-		if status := Status(r.fields["status"]); status == "" || status.Terminal() {
-			closed = append(closed, string(id))
-			continue
-		}
-		for p := range int(r.int("n")) {
-			if r.fields[pictureField("s", p)] == "pending" && r.int(pictureField("u", p)) <= now {
-				gen, _ := strconv.ParseInt(r.fields[pictureField("g", p)], 10, 64)
-				tasks = append(tasks, Task{Job: id, Image: p, Generation: gen, Queue: r.fields[pictureField("q", p)]})
-			}
-		}
-		if r.err != nil {
-			return nil, nil, fmt.Errorf("read job %s: %w", id, r.err)
-		}
-	}
-	return tasks, closed, nil
+	return nil
 }

@@ -36,11 +36,11 @@ func (t Task) ID() string {
 // QueueName returns the queue of an upstream's lane.
 func QueueName(upstream string, lane Lane) string { return upstream + "-" + string(lane) }
 
-// tasks returns the first tasks of a new job.
-func (n New) tasks(id ID) []Task {
+// tasks returns the first tasks of a new job, before which so many pictures of its key and class wait.
+func (n New) tasks(id ID, before int) []Task {
 	tasks := make([]Task, n.Spec.N())
 	for i := range tasks {
-		tasks[i] = Task{Job: id, Image: i, Queue: QueueName(n.Spec.Upstream, laneOf(n.Class, i+1)), Owner: n.Owner}
+		tasks[i] = Task{Job: id, Image: i, Queue: QueueName(n.Spec.Upstream, laneOf(n.Class, before+i+1)), Owner: n.Owner}
 	}
 	return tasks
 }
@@ -85,6 +85,7 @@ type Finish struct {
 	Verdict FinishVerdict
 	Image   *imagegen.Image // FinishDone
 	Error   *imagegen.Error // FinishFailed; its Err is not stored
+	Class   Class           // FinishRetry: of the job
 	// Call is the ledger entry; nil where no call was made (a picture given up before sending).
 	Call *Call
 }

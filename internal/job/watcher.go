@@ -21,7 +21,7 @@ const (
 	resyncRetry = time.Second
 )
 
-// Watcher tells waiters in this process that a job became terminal. All of them share one Pub/Sub subscription: a waiter
+// Watcher tells waiters in this process that a job became terminal, or of every change of it. All of them share one Pub/Sub subscription: a waiter
 // costs no connection and no command. Messages lost with a connection are made up for when the subscription is back, by
 // reading the status of every job that is waited for.
 type Watcher struct {
@@ -43,19 +43,26 @@ func NewWatcher(client redis.UniversalClient, store *Store, log *slog.Logger) *W
 	}
 }
 
-// Watch is one waiter's registration. C receives when the job may have become terminal; a signal may be stale or
-// stand for several, so look at the record. Watch before the first look, and no change goes unheard.
+// Watch is one waiter's registration. C receives when the job may have become terminal or, for [Watcher.WatchChanges],
+// may have changed; a signal may be stale or stand for several, so look at the record. Watch before the first look, and no
+// change goes unheard.
 type Watch struct {
-	C  <-chan struct{}
-	c  chan struct{}
-	id ID
-	w  *Watcher
+	C       <-chan struct{}
+	c       chan struct{}
+	id      ID
+	changes bool // every one, not only the last
+	w       *Watcher
 }
 
-// Watch registers a waiter. Stop it when done.
-func (w *Watcher) Watch(id ID) *Watch {
+// Watch registers a waiter for a job's end. Stop it when done.
+func (w *Watcher) Watch(id ID) *Watch { return w.watch(id, false) }
+
+// WatchChanges registers a waiter for every change of a job. Stop it when done.
+func (w *Watcher) WatchChanges(id ID) *Watch { return w.watch(id, true) }
+
+func (w *Watcher) watch(id ID, changes bool) *Watch {
 	c := make(chan struct{}, 1)
-	watch := &Watch{C: c, c: c, id: id, w: w}
+	watch := &Watch{C: c, c: c, id: id, changes: changes, w: w}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	set := w.watches[id]
@@ -137,16 +144,17 @@ func (w *Watcher) heard(message string) {
 		w.log.Warn("unreadable job event", slog.String("event", strconv.Quote(message)))
 		return
 	}
-	if Status(status).Terminal() {
-		w.wake(ID(id))
-	}
+	w.wake(ID(id), Status(status).Terminal())
 }
 
-func (w *Watcher) wake(id ID) {
+// wake signals a job's watches; those for its end alone only at its end.
+func (w *Watcher) wake(id ID, end bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for watch := range w.watches[id] {
-		signal(watch.c)
+		if end || watch.changes {
+			signal(watch.c)
+		}
 	}
 }
 
@@ -188,9 +196,7 @@ func (w *Watcher) resyncOnce(ctx context.Context) error {
 		}
 		for i, status := range statuses {
 			// A job that is gone wakes its waiters too: they must be told.
-			if status == "" || status.Terminal() {
-				w.wake(chunk[i])
-			}
+			w.wake(chunk[i], status == "" || status.Terminal())
 		}
 	}
 	return nil

@@ -1,0 +1,87 @@
+package job
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// leftGrace is how long a job may be without a caller before it is dropped: official SDKs try again within it.
+const leftGrace = 5 * time.Second
+
+func newToken() string { return rand.Text() }
+
+// Join puts a caller on the line of a job for at most d. It returns ErrNotFound where there is none.
+func (s *Store) Join(ctx context.Context, id ID, token string, d time.Duration) error {
+	return s.line(ctx, joinScript, id, token, d.Milliseconds())
+}
+
+// Keep takes a caller off the line that was promised that the job goes on. It does so whoever leaves after that.
+func (s *Store) Keep(ctx context.Context, id ID, token string) error {
+	return s.line(ctx, keepScript, id, token)
+}
+
+func (s *Store) line(ctx context.Context, script *redis.Script, id ID, args ...any) error {
+	ctx, cancel := context.WithTimeout(ctx, createTimeout)
+	defer cancel()
+	found, err := script.Run(ctx, s.client, []string{recordKey(id)}, args...).Int()
+	if err != nil {
+		return fmt.Errorf("note who waits for job %s: %w", id, err)
+	}
+	if found == 0 {
+		return ErrNotFound
+	}
+	return nil
+}
+
+// leave takes a caller off the line and reports whether it was the last one of a job that may be dropped.
+func (s *Store) leave(ctx context.Context, id ID, token string) (last bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	left, err := leaveScript.Run(ctx, s.client, []string{recordKey(id)}, token).Int()
+	if err != nil {
+		return false, fmt.Errorf("note who left job %s: %w", id, err)
+	}
+	return left == 1, nil
+}
+
+// joinScript puts a caller on the line.
+//
+//	KEYS[1] record
+//	ARGV    token, how long it stays at most (ms)
+//	returns 1, or 0 where there is no record
+var joinScript = redis.NewScript(luaNow + `
+if redis.call("EXISTS", KEYS[1]) == 0 then return 0 end
+redis.call("HSET", KEYS[1], "w:" .. ARGV[1], str(now() + tonumber(ARGV[2])))
+redis.call("HDEL", KEYS[1], "left")
+return 1
+`)
+
+// keepScript makes a job one that is never dropped.
+//
+//	KEYS[1] record
+//	ARGV    token of the caller that leaves, or ""
+//	returns 1, or 0 where there is no record
+var keepScript = redis.NewScript(`
+if redis.call("EXISTS", KEYS[1]) == 0 then return 0 end
+redis.call("HDEL", KEYS[1], "w:" .. ARGV[1], "left")
+redis.call("HSET", KEYS[1], "keep", "1")
+return 1
+`)
+
+// leaveScript takes a caller off the line.
+//
+//	KEYS[1] record
+//	ARGV    token
+//	returns 1 where nobody is left on the line of a job that is not finished and not kept, else 0
+var leaveScript = redis.NewScript(luaNow + luaOnTheLine + `
+local r = redis.call("HMGET", KEYS[1], "status", "keep")
+redis.call("HDEL", KEYS[1], "w:" .. ARGV[1])
+local at = now()
+if r[2] or (r[1] ~= "queued" and r[1] ~= "in_progress") or onTheLine(KEYS[1], at) then return 0 end
+redis.call("HSET", KEYS[1], "left", str(at))
+return 1
+`)

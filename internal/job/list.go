@@ -1,0 +1,113 @@
+package job
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// ErrNoCursor says that the job after which a list was to go on is not in the list (any more).
+var ErrNoCursor = errors.New("no such job in the list")
+
+const (
+	// listChunk is how many records one round trip of a filtered list looks at.
+	listChunk = 200
+	// listTimeout bounds a whole list: with a filter it may have to look at many jobs.
+	listTimeout = 10 * time.Second
+	// unlistAge is how old an entry without a record must be to be taken off: its record may just be on its way.
+	unlistAge = time.Minute
+)
+
+// ListQuery says which of a key's jobs are wanted.
+type ListQuery struct {
+	Limit  int
+	After  ID     // go on after this one; empty: from the newest
+	Status Status // only jobs of this state; empty: all
+}
+
+// List returns a key's jobs, newest first, and whether there are more. It takes entries off whose record is gone.
+func (s *Store) List(ctx context.Context, owner string, q ListQuery) (jobs []Job, more bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
+	var start int64
+	if q.After != "" {
+		rank, err := s.client.ZRevRank(ctx, ownerKey(owner), string(q.After)).Result()
+		if errors.Is(err, redis.Nil) {
+			return nil, false, ErrNoCursor
+		}
+		if err != nil {
+			return nil, false, fmt.Errorf("find the place in a list of jobs: %w", err)
+		}
+		start = rank + 1
+	}
+	// Without a filter nearly every entry is one of the list.
+	chunk := int64(q.Limit) + 1
+	if q.Status != "" {
+		chunk = max(chunk, listChunk)
+	}
+	seen := map[ID]bool{} // jobs made meanwhile move the others down, into the next page
+	for {
+		page, err := s.client.ZRevRangeWithScores(ctx, ownerKey(owner), start, start+chunk-1).Result()
+		if err != nil {
+			return nil, false, fmt.Errorf("list jobs: %w", err)
+		}
+		found, gone, err := s.listed(ctx, page, q.Status)
+		if err != nil {
+			return nil, false, err
+		}
+		for _, j := range found {
+			if !seen[j.ID] {
+				seen[j.ID] = true
+				jobs = append(jobs, j)
+			}
+		}
+		if len(jobs) > q.Limit {
+			return jobs[:q.Limit], true, nil
+		}
+		if int64(len(page)) < chunk {
+			return jobs, false, nil
+		}
+		start += chunk
+		if len(gone) > 0 {
+			s.settle(ctx, func(pipe redis.Pipeliner) { pipe.ZRem(ctx, ownerKey(owner), gone...) })
+			start -= int64(len(gone))
+		}
+	}
+}
+
+// listed reads the jobs of a page's entries. gone are those whose record is not there.
+func (s *Store) listed(ctx context.Context, page []redis.Z, want Status) (jobs []Job, gone []any, err error) {
+	pipe := s.client.Pipeline()
+	records := make([]*redis.MapStringStringCmd, len(page))
+	for i, z := range page {
+		records[i] = pipe.HGetAll(ctx, recordKey(memberID(z)))
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, nil, fmt.Errorf("read %d jobs of a list: %w", len(page), err)
+	}
+	old := float64(time.Now().Add(s.clockSkew() - unlistAge).UnixMilli())
+	for i, z := range page {
+		fields := records[i].Val()
+		if want != "" && Status(fields["status"]) != want && len(fields) > 0 {
+			continue
+		}
+		j, err := s.readable(memberID(z), fields)
+		switch {
+		case err == nil:
+			jobs = append(jobs, j)
+		case !errors.Is(err, ErrNotFound):
+			return nil, nil, err
+		case len(fields) == 0 && z.Score < old:
+			gone = append(gone, z.Member)
+		}
+	}
+	return jobs, gone, nil
+}
+
+func memberID(z redis.Z) ID {
+	id, _ := z.Member.(string)
+	return ID(id)
+}
