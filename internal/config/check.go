@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
@@ -20,6 +21,8 @@ const (
 	expectURL    = "not an absolute URL such as https://example.com/path"
 	expectOrigin = "is not an origin such as https://example.com, nor *"
 	expectKey    = "holds a character that no HTTP header can carry (only visible ASCII is possible)"
+
+	expectWebhookSecret = "not whsec_ followed by the base64 of 24 to 64 bytes (make one with: echo whsec_$(openssl rand -base64 32))"
 )
 
 // checkRanges compares numbers and durations with the bounds in their tags.
@@ -58,6 +61,9 @@ func (l *loader) checkCommon(c *Common) {
 	if _, err := redisconn.Parse(c.RedisURL.Value()); err != nil {
 		l.mistake("REDIS_URL", err.Error())
 	}
+	if c.WebhookSecret != "" && !validWebhookSecret(c.WebhookSecret.Value()) {
+		l.mistake("WEBHOOK_SECRET", expectWebhookSecret)
+	}
 	l.oneOf("LOG_LEVEL", &c.LogLevel, "debug", "info", "warn", "error")
 	l.oneOf("LOG_FORMAT", &c.LogFormat, "json", "text")
 }
@@ -78,6 +84,7 @@ func (l *loader) checkAPI(c *API) {
 	if strings.ContainsAny(c.PublicURL, "?#") {
 		l.mistake("PUBLIC_URL", "a base of links has no query and no fragment")
 	}
+	l.oneOf("CANCEL_ON_DISCONNECT", &c.CancelOnDisconnect, "queued", "always", "never")
 	l.checkModels(c)
 	for _, origin := range c.CORSAllowedOrigins {
 		if !validOrigin(origin) {
@@ -140,6 +147,14 @@ func (l *loader) httpURL(name, value string) {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
 		l.mistake(name, expectURL)
 	}
+}
+
+// validWebhookSecret reports whether s is a secret as Standard Webhooks writes it.
+func validWebhookSecret(s string) bool {
+	encoded, ok := strings.CutPrefix(s, "whsec_")
+	secret, err := base64.StdEncoding.Strict().DecodeString(encoded)
+	// The decoder skips line ends, which the receivers' libraries need not do.
+	return ok && err == nil && len(secret) >= 24 && len(secret) <= 64 && visibleASCII(s)
 }
 
 func validOrigin(origin string) bool {

@@ -25,7 +25,9 @@ type Common struct {
 	// ImageStoreURL is a bucket; empty: there is no store.
 	ImageStoreURL Secret `env:"IMAGE_STORE_URL" secret:"true" unset:"none: uploads are refused" doc:"where uploaded pictures are kept while their job is: file:///directory, shared by all api processes, or with -standalone mem://"`
 	// AllowPrivateAddresses allows connections to this machine and its networks for URLs that came from outside.
-	AllowPrivateAddresses bool `env:"ALLOW_PRIVATE_ADDRESSES" envDefault:"false" doc:"fetch pictures from private, loopback and link-local addresses too: for an upstream on your own network"`
+	AllowPrivateAddresses bool `env:"ALLOW_PRIVATE_ADDRESSES" envDefault:"false" doc:"fetch pictures from private, loopback and link-local addresses too, and send webhooks there: for an upstream and receivers on your own network"`
+	// WebhookSecret is whsec_ and base64; empty: webhooks are refused.
+	WebhookSecret Secret `env:"WEBHOOK_SECRET" secret:"true" unset:"none: webhooks are refused" doc:"signs webhooks: whsec_ followed by the base64 of 24 to 64 random bytes"`
 	// ShutdownTimeout bounds the drain when the process is told to stop.
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"30s" min:"1ms" max:"1h" doc:"how long a process that is told to stop may go on with its work; what is unfinished then goes back to the queue"`
 	// LogLevel is one of debug, info, warn and error.
@@ -59,6 +61,12 @@ type API struct {
 	HousekeepingReplies bool `env:"HOUSEKEEPING_REPLIES" envDefault:"true" doc:"answer the prompts that chat front ends send of their own (titles, tags, follow-up questions, search queries) with text in place of a picture"`
 	// MaxBodyBytes bounds a request body.
 	MaxBodyBytes int64 `env:"MAX_BODY_BYTES" envDefault:"26214400" min:"1" max:"1073741824" doc:"larger request bodies get 413"`
+	// QueueMaxPending bounds the pictures that wait, whoever's they are.
+	QueueMaxPending int `env:"QUEUE_MAX_PENDING" envDefault:"1000" min:"1" max:"10000000" doc:"pictures that may wait at once; what comes beyond them is refused with 503 queue_full"`
+	// RateLimitRPM is for each key that has no limit of its own; 0: none.
+	RateLimitRPM int `env:"RATE_LIMIT_RPM" envDefault:"0" min:"0" max:"1000000" doc:"generation requests a minute, per key, over all api processes; 0 is no limit; a key of CONFIG_FILE may have its own"`
+	// CancelOnDisconnect is one of queued, always and never.
+	CancelOnDisconnect string `env:"CANCEL_ON_DISCONNECT" envDefault:"queued" doc:"what becomes of a synchronous job that nobody waits for any more: queued drops it if it has not started, always interrupts it too, never lets it go on"`
 	// CORSAllowedOrigins are origins such as https://example.com, or *.
 	CORSAllowedOrigins []string `env:"CORS_ALLOWED_ORIGINS" envDefault:"*" doc:"origins whose pages may call the gateway, comma-separated; * for all"`
 	// TrustProxyHeaders is only safe behind a proxy that sets the headers itself.

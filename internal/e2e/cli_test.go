@@ -14,6 +14,7 @@ var defaults = map[string]map[string]string{
 		"GATEWAY_API_KEY": "required", "LISTEN_ADDR": "default :8080)", "ADMIN_ADDR": "default 127.0.0.1:9090)",
 		"PUBLIC_URL": "derived from the request)", "SYNC_TIMEOUT": "default 5m)", "STREAM_KEEPALIVE": "default 10s)",
 		"MAX_BODY_BYTES": "default 26214400)", "CORS_ALLOWED_ORIGINS": "default *)", "TRUST_PROXY_HEADERS": "default false)",
+		"QUEUE_MAX_PENDING": "default 1000)", "RATE_LIMIT_RPM": "default 0)", "CANCEL_ON_DISCONNECT": "default queued)",
 	},
 	"worker": {
 		"SD_API_KEY": "required", "SD_API_URL": "default https://sd.exacg.cc/api/v1/generate_image)",
@@ -22,7 +23,7 @@ var defaults = map[string]map[string]string{
 	},
 	"both": {
 		"REDIS_URL": "default redis://127.0.0.1:6379/0)", "MODEL_ALIASES": "none)", "JOB_RETENTION": "default 24h)",
-		"SHUTDOWN_TIMEOUT": "default 30s)", "LOG_LEVEL": "default info)", "LOG_FORMAT": "default json)",
+		"SHUTDOWN_TIMEOUT": "default 30s)", "LOG_LEVEL": "default info)", "LOG_FORMAT": "default json)", "WEBHOOK_SECRET": "none: webhooks are refused)",
 	},
 }
 
