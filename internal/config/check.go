@@ -2,7 +2,6 @@ package config
 
 import (
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -12,17 +11,15 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 	"github.com/zimage-gateway/zimage-gateway/internal/redisconn"
 )
 
 const (
-	expectAddr   = "is not host:port such as 127.0.0.1:8080 or :8080"
-	expectURL    = "not an absolute URL such as https://example.com/path"
-	expectOrigin = "is not an origin such as https://example.com, nor *"
-	expectKey    = "holds a character that no HTTP header can carry (only visible ASCII is possible)"
-
-	expectWebhookSecret = "not whsec_ followed by the base64 of 24 to 64 bytes (make one with: echo whsec_$(openssl rand -base64 32))"
+	expectAddr    = "is not host:port such as 127.0.0.1:8080 or :8080"
+	expectURL     = "not an absolute URL such as https://example.com/path"
+	expectOrigin  = "is not an origin such as https://example.com, nor *"
+	expectKey     = "holds a character that no HTTP header can carry (only visible ASCII is possible)"
+	expectWebhook = "not whsec_ followed by the base64 of 24 to 64 bytes (make one with: echo whsec_$(openssl rand -base64 32))"
 )
 
 // checkRanges compares numbers and durations with the bounds in their tags.
@@ -62,7 +59,7 @@ func (l *loader) checkCommon(c *Common) {
 		l.mistake("REDIS_URL", err.Error())
 	}
 	if c.WebhookSecret != "" && !validWebhookSecret(c.WebhookSecret.Value()) {
-		l.mistake("WEBHOOK_SECRET", expectWebhookSecret)
+		l.mistake("WEBHOOK_SECRET", expectWebhook)
 	}
 	l.oneOf("LOG_LEVEL", &c.LogLevel, "debug", "info", "warn", "error")
 	l.oneOf("LOG_FORMAT", &c.LogFormat, "json", "text")
@@ -70,11 +67,6 @@ func (l *loader) checkCommon(c *Common) {
 
 func (l *loader) checkAPI(c *API) {
 	l.checkCommon(&c.Common)
-	for i, key := range c.Keys {
-		if !visibleASCII(key.Value()) {
-			l.mistake("GATEWAY_API_KEY", fmt.Sprintf("key number %d %s", i+1, expectKey))
-		}
-	}
 	l.address("LISTEN_ADDR", c.ListenAddr)
 	l.address("ADMIN_ADDR", c.AdminAddr)
 	c.PublicURL = strings.TrimRight(c.PublicURL, "/")
@@ -85,30 +77,12 @@ func (l *loader) checkAPI(c *API) {
 		l.mistake("PUBLIC_URL", "a base of links has no query and no fragment")
 	}
 	l.oneOf("CANCEL_ON_DISCONNECT", &c.CancelOnDisconnect, "queued", "always", "never")
-	l.checkModels(c)
+	l.checkFile(c)
+	l.checkKeys(c)
 	for _, origin := range c.CORSAllowedOrigins {
 		if !validOrigin(origin) {
 			l.mistake("CORS_ALLOWED_ORIGINS", quote(origin)+" "+expectOrigin)
 		}
-	}
-}
-
-// checkModels reads CONFIG_FILE and sees whether its models make a catalogue.
-func (l *loader) checkModels(c *API) {
-	if c.ConfigFile == "" {
-		return
-	}
-	models, err := readModels(c.ConfigFile)
-	if err == nil {
-		// A clash with MODEL_ALIASES is found by whoever builds the catalogue.
-		_, err = imagegen.NewCatalog(models)
-	}
-	if err == nil {
-		c.Models = models
-		return
-	}
-	for line := range strings.Lines(err.Error()) {
-		l.inFile = append(l.inFile, errors.New("CONFIG_FILE: "+strings.TrimSpace(line)))
 	}
 }
 

@@ -39,18 +39,20 @@ type Common struct {
 // API are the settings of the api process.
 type API struct {
 	Common
-	// Keys holds at least one key.
-	Keys []Secret `env:"GATEWAY_API_KEY" secret:"true" unset:"required; with -standalone on a loopback address sk-standalone" doc:"keys that clients present, comma-separated"`
+	// Keys are those without a name; there is at least one here or in ClientKeys.
+	Keys []Secret `env:"GATEWAY_API_KEY" secret:"true" unset:"required unless CONFIG_FILE has keys; with -standalone on loopback sk-standalone" doc:"keys that clients present, comma-separated"`
 	// ListenAddr is host:port; an empty host means every interface.
-	ListenAddr string `env:"LISTEN_ADDR" envDefault:":8080" doc:"public listener; with -standalone the default is 127.0.0.1:8080, and an address that is not loopback needs a GATEWAY_API_KEY of your own"`
+	ListenAddr string `env:"LISTEN_ADDR" envDefault:":8080" doc:"public listener; with -standalone the default is 127.0.0.1:8080, and an address that is not loopback needs a key of your own"`
 	// AdminAddr is host:port.
 	AdminAddr string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:9090" doc:"listener of /metrics, /healthz, /readyz, /debug/pprof/ and, on the api, /queues/; it asks for no key, so keep it private"`
 	// PublicURL has no trailing slash; empty: derived from each request.
 	PublicURL string `env:"PUBLIC_URL" unset:"derived from the request" doc:"base of the absolute links that the gateway hands out"`
 	// ConfigFile is a path; empty: there is one model, the default one.
-	ConfigFile string `env:"CONFIG_FILE" unset:"none: the one model Z-Image" doc:"YAML file with the models on offer: see config.example.yaml"`
+	ConfigFile string `env:"CONFIG_FILE" unset:"none: the one model Z-Image" doc:"YAML file with the models on offer, and with the names and limits of client keys: see config.example.yaml"`
 	// Models are those of ConfigFile; nil: none is set.
 	Models []imagegen.Model
+	// ClientKeys are those of ConfigFile.
+	ClientKeys []ClientKey
 	// SyncTimeout bounds how long a synchronous call waits for its job.
 	SyncTimeout time.Duration `env:"SYNC_TIMEOUT" envDefault:"5m" min:"1ms" max:"24h" doc:"longest wait of a synchronous call; its job goes on after that"`
 	// StreamKeepalive is the pause between comments of a waiting stream.
