@@ -15,7 +15,15 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return c.AdminAddr, err
 	}}
 	standalone := p.Flag("standalone", "run everything in this process: API, worker, embedded Redis and, without SD_API_KEY, a simulated upstream")
+	var keyName string
+	p.FuncFlag("new-key", "make a client key called `NAME`, print it with its entry for CONFIG_FILE, and exit", func(name string) error {
+		keyName = name
+		return config.CheckKeyName(name)
+	})
 	return p.Run(ctx, args, func(ctx context.Context) error {
+		if keyName != "" {
+			return daemon.NewKey(stdout, keyName)
+		}
 		if *standalone {
 			api, worker, err := config.LoadStandalone(environ)
 			if err != nil {

@@ -1,7 +1,7 @@
 package config
 
 import (
-	"errors"
+	"encoding/base64"
 	"fmt"
 	"net"
 	"net/url"
@@ -11,15 +11,15 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 	"github.com/zimage-gateway/zimage-gateway/internal/redisconn"
 )
 
 const (
-	expectAddr   = "is not host:port such as 127.0.0.1:8080 or :8080"
-	expectURL    = "not an absolute URL such as https://example.com/path"
-	expectOrigin = "is not an origin such as https://example.com, nor *"
-	expectKey    = "holds a character that no HTTP header can carry (only visible ASCII is possible)"
+	expectAddr    = "is not host:port such as 127.0.0.1:8080 or :8080"
+	expectURL     = "not an absolute URL such as https://example.com/path"
+	expectOrigin  = "is not an origin such as https://example.com, nor *"
+	expectKey     = "holds a character that no HTTP header can carry (only visible ASCII is possible)"
+	expectWebhook = "not whsec_ followed by the base64 of 24 to 64 bytes (make one with: echo whsec_$(openssl rand -base64 32))"
 )
 
 // checkRanges compares numbers and durations with the bounds in their tags.
@@ -58,17 +58,15 @@ func (l *loader) checkCommon(c *Common) {
 	if _, err := redisconn.Parse(c.RedisURL.Value()); err != nil {
 		l.mistake("REDIS_URL", err.Error())
 	}
+	if c.WebhookSecret != "" && !validWebhookSecret(c.WebhookSecret.Value()) {
+		l.mistake("WEBHOOK_SECRET", expectWebhook)
+	}
 	l.oneOf("LOG_LEVEL", &c.LogLevel, "debug", "info", "warn", "error")
 	l.oneOf("LOG_FORMAT", &c.LogFormat, "json", "text")
 }
 
 func (l *loader) checkAPI(c *API) {
 	l.checkCommon(&c.Common)
-	for i, key := range c.Keys {
-		if !visibleASCII(key.Value()) {
-			l.mistake("GATEWAY_API_KEY", fmt.Sprintf("key number %d %s", i+1, expectKey))
-		}
-	}
 	l.address("LISTEN_ADDR", c.ListenAddr)
 	l.address("ADMIN_ADDR", c.AdminAddr)
 	c.PublicURL = strings.TrimRight(c.PublicURL, "/")
@@ -78,30 +76,13 @@ func (l *loader) checkAPI(c *API) {
 	if strings.ContainsAny(c.PublicURL, "?#") {
 		l.mistake("PUBLIC_URL", "a base of links has no query and no fragment")
 	}
-	l.checkModels(c)
+	l.oneOf("CANCEL_ON_DISCONNECT", &c.CancelOnDisconnect, "queued", "always", "never")
+	l.checkFile(c)
+	l.checkKeys(c)
 	for _, origin := range c.CORSAllowedOrigins {
 		if !validOrigin(origin) {
 			l.mistake("CORS_ALLOWED_ORIGINS", quote(origin)+" "+expectOrigin)
 		}
-	}
-}
-
-// checkModels reads CONFIG_FILE and sees whether its models make a catalogue.
-func (l *loader) checkModels(c *API) {
-	if c.ConfigFile == "" {
-		return
-	}
-	models, err := readModels(c.ConfigFile)
-	if err == nil {
-		// A clash with MODEL_ALIASES is found by whoever builds the catalogue.
-		_, err = imagegen.NewCatalog(models)
-	}
-	if err == nil {
-		c.Models = models
-		return
-	}
-	for line := range strings.Lines(err.Error()) {
-		l.inFile = append(l.inFile, errors.New("CONFIG_FILE: "+strings.TrimSpace(line)))
 	}
 }
 
@@ -140,6 +121,14 @@ func (l *loader) httpURL(name, value string) {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
 		l.mistake(name, expectURL)
 	}
+}
+
+// validWebhookSecret reports whether s is a secret as Standard Webhooks writes it.
+func validWebhookSecret(s string) bool {
+	encoded, ok := strings.CutPrefix(s, "whsec_")
+	secret, err := base64.StdEncoding.Strict().DecodeString(encoded)
+	// The decoder skips line ends, which the receivers' libraries need not do.
+	return ok && err == nil && len(secret) >= 24 && len(secret) <= 64 && visibleASCII(s)
 }
 
 func validOrigin(origin string) bool {

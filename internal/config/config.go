@@ -25,7 +25,9 @@ type Common struct {
 	// ImageStoreURL is a bucket; empty: there is no store.
 	ImageStoreURL Secret `env:"IMAGE_STORE_URL" secret:"true" unset:"none: uploads are refused" doc:"where uploaded pictures are kept while their job is: file:///directory, shared by all api processes, or with -standalone mem://"`
 	// AllowPrivateAddresses allows connections to this machine and its networks for URLs that came from outside.
-	AllowPrivateAddresses bool `env:"ALLOW_PRIVATE_ADDRESSES" envDefault:"false" doc:"fetch pictures from private, loopback and link-local addresses too: for an upstream on your own network"`
+	AllowPrivateAddresses bool `env:"ALLOW_PRIVATE_ADDRESSES" envDefault:"false" doc:"fetch pictures from private, loopback and link-local addresses too, and send webhooks there: for an upstream and receivers on your own network"`
+	// WebhookSecret is whsec_ and base64; empty: webhooks are refused.
+	WebhookSecret Secret `env:"WEBHOOK_SECRET" secret:"true" unset:"none: webhooks are refused" doc:"signs webhooks: whsec_ followed by the base64 of 24 to 64 random bytes"`
 	// ShutdownTimeout bounds the drain when the process is told to stop.
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"30s" min:"1ms" max:"1h" doc:"how long a process that is told to stop may go on with its work; what is unfinished then goes back to the queue"`
 	// LogLevel is one of debug, info, warn and error.
@@ -37,18 +39,20 @@ type Common struct {
 // API are the settings of the api process.
 type API struct {
 	Common
-	// Keys holds at least one key.
-	Keys []Secret `env:"GATEWAY_API_KEY" secret:"true" unset:"required; with -standalone on a loopback address sk-standalone" doc:"keys that clients present, comma-separated"`
+	// Keys are those without a name; there is at least one here or in ClientKeys.
+	Keys []Secret `env:"GATEWAY_API_KEY" secret:"true" unset:"required unless CONFIG_FILE has keys; with -standalone on loopback sk-standalone" doc:"keys that clients present, comma-separated"`
 	// ListenAddr is host:port; an empty host means every interface.
-	ListenAddr string `env:"LISTEN_ADDR" envDefault:":8080" doc:"public listener; with -standalone the default is 127.0.0.1:8080, and an address that is not loopback needs a GATEWAY_API_KEY of your own"`
+	ListenAddr string `env:"LISTEN_ADDR" envDefault:":8080" doc:"public listener; with -standalone the default is 127.0.0.1:8080, and an address that is not loopback needs a key of your own"`
 	// AdminAddr is host:port.
 	AdminAddr string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:9090" doc:"listener of /metrics, /healthz, /readyz, /debug/pprof/ and, on the api, /queues/; it asks for no key, so keep it private"`
 	// PublicURL has no trailing slash; empty: derived from each request.
 	PublicURL string `env:"PUBLIC_URL" unset:"derived from the request" doc:"base of the absolute links that the gateway hands out"`
 	// ConfigFile is a path; empty: there is one model, the default one.
-	ConfigFile string `env:"CONFIG_FILE" unset:"none: the one model Z-Image" doc:"YAML file with the models on offer: see config.example.yaml"`
+	ConfigFile string `env:"CONFIG_FILE" unset:"none: the one model Z-Image" doc:"YAML file with the models on offer, and with the names and limits of client keys: see config.example.yaml"`
 	// Models are those of ConfigFile; nil: none is set.
 	Models []imagegen.Model
+	// ClientKeys are those of ConfigFile.
+	ClientKeys []ClientKey
 	// SyncTimeout bounds how long a synchronous call waits for its job.
 	SyncTimeout time.Duration `env:"SYNC_TIMEOUT" envDefault:"5m" min:"1ms" max:"24h" doc:"longest wait of a synchronous call; its job goes on after that"`
 	// StreamKeepalive is the pause between comments of a waiting stream.
@@ -59,6 +63,12 @@ type API struct {
 	HousekeepingReplies bool `env:"HOUSEKEEPING_REPLIES" envDefault:"true" doc:"answer the prompts that chat front ends send of their own (titles, tags, follow-up questions, search queries) with text in place of a picture"`
 	// MaxBodyBytes bounds a request body.
 	MaxBodyBytes int64 `env:"MAX_BODY_BYTES" envDefault:"26214400" min:"1" max:"1073741824" doc:"larger request bodies get 413"`
+	// QueueMaxPending bounds the pictures that wait, whoever's they are.
+	QueueMaxPending int `env:"QUEUE_MAX_PENDING" envDefault:"1000" min:"1" max:"10000000" doc:"pictures that may wait at once; what comes beyond them is refused with 503 queue_full"`
+	// RateLimitRPM is for each key that has no limit of its own; 0: none.
+	RateLimitRPM int `env:"RATE_LIMIT_RPM" envDefault:"0" min:"0" max:"1000000" doc:"generation requests a minute, per key, over all api processes; 0 is no limit; a key of CONFIG_FILE may have its own"`
+	// CancelOnDisconnect is one of queued, always and never.
+	CancelOnDisconnect string `env:"CANCEL_ON_DISCONNECT" envDefault:"queued" doc:"what becomes of a synchronous job that nobody waits for any more: queued drops it if it has not started, always interrupts it too, never lets it go on"`
 	// CORSAllowedOrigins are origins such as https://example.com, or *.
 	CORSAllowedOrigins []string `env:"CORS_ALLOWED_ORIGINS" envDefault:"*" doc:"origins whose pages may call the gateway, comma-separated; * for all"`
 	// TrustProxyHeaders is only safe behind a proxy that sets the headers itself.

@@ -21,7 +21,7 @@ func LoadAPI(environ []string) (API, error) {
 	l := newLoader(environ, variables(c))
 	l.parse(&c)
 	l.checkAPI(&c)
-	if len(c.Keys) == 0 {
+	if !l.hasKeys(c) {
 		l.mistake("GATEWAY_API_KEY", "required: the keys that clients present, comma-separated")
 	}
 	return c, l.err()
@@ -55,10 +55,11 @@ func LoadStandalone(environ []string) (API, Worker, error) {
 	l.parse(&w)
 	l.checkAPI(&a)
 	l.checkWorker(&w)
-	if len(a.Keys) == 0 {
+	if !l.hasKeys(a) {
 		a.Keys = []Secret{StandaloneKey}
 	}
-	if slices.Contains(a.Keys, StandaloneKey) && !loopback(a.ListenAddr) && !l.wrong("LISTEN_ADDR") {
+	_, named := a.clientKey(StandaloneKey)
+	if (named || slices.Contains(a.Keys, StandaloneKey)) && !loopback(a.ListenAddr) && !l.wrong("LISTEN_ADDR") {
 		l.mistake("GATEWAY_API_KEY", "a key of your own is required, as LISTEN_ADDR is not a loopback address")
 	}
 	if ownURL && w.UpstreamKey == "" {
@@ -66,6 +67,9 @@ func LoadStandalone(environ []string) (API, Worker, error) {
 	}
 	return a, w, l.err()
 }
+
+// hasKeys reports whether clients have keys, as far as one can tell: a file that cannot be read may hold some.
+func (l *loader) hasKeys(c API) bool { return len(c.Keys) > 0 || len(c.ClientKeys) > 0 || l.unread }
 
 // variable is one setting as its struct tags describe it.
 type variable struct {
@@ -103,6 +107,7 @@ type loader struct {
 	vars     map[string]string // set and not empty
 	mistakes map[string]string // by name of the variable
 	inFile   []error           // of CONFIG_FILE, one line each
+	unread   bool              // CONFIG_FILE could not be read
 }
 
 // newLoader keeps the known variables of an environment, and reads those secrets that are in files.

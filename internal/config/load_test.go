@@ -12,6 +12,9 @@ import (
 	"github.com/zimage-gateway/zimage-gateway/internal/config"
 )
 
+// webhookSecret is the shortest there may be.
+const webhookSecret = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+
 func TestLoadAPIDefaults(t *testing.T) {
 	t.Parallel()
 	got, err := config.LoadAPI([]string{"GATEWAY_API_KEY=k1"})
@@ -22,6 +25,7 @@ func TestLoadAPIDefaults(t *testing.T) {
 		Common: common(), Keys: []config.Secret{"k1"}, ListenAddr: ":8080", AdminAddr: "127.0.0.1:9090",
 		SyncTimeout: 5 * time.Minute, StreamKeepalive: 10 * time.Second,
 		SyncKeepalive: 45 * time.Second, HousekeepingReplies: true, MaxBodyBytes: 26214400, CORSAllowedOrigins: []string{"*"},
+		QueueMaxPending: 1000, CancelOnDisconnect: "queued",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("settings (-want +got):\n%s", diff)
@@ -36,6 +40,7 @@ func TestLoadAPIReadsEverything(t *testing.T) {
 		"PUBLIC_URL=https://example.com/images/", "STREAM_KEEPALIVE=2s", "SYNC_KEEPALIVE=0", "HOUSEKEEPING_REPLIES=false",
 		"IMAGE_STORE_URL=file:///pics", "ALLOW_PRIVATE_ADDRESSES=true", "MAX_BODY_BYTES=1000", "TRUST_PROXY_HEADERS=1",
 		"CORS_ALLOWED_ORIGINS=https://a.example, https://*.b.example,http://localhost:3000", "SD_API_KEY=not for the api", "SYNC_TIMEOUT=3s",
+		"QUEUE_MAX_PENDING=7", "RATE_LIMIT_RPM=60", "CANCEL_ON_DISCONNECT=Never", "WEBHOOK_SECRET=" + webhookSecret,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -44,9 +49,11 @@ func TestLoadAPIReadsEverything(t *testing.T) {
 		Common: config.Common{
 			RedisURL: "redis-cluster://u:p@h1:1,h2:2", ModelAliases: []string{"dall-e-3", "gpt-image-1"}, JobRetention: 2 * time.Second,
 			ImageStoreURL: "file:///pics", AllowPrivateAddresses: true, ShutdownTimeout: time.Minute, LogLevel: "debug", LogFormat: "text",
+			WebhookSecret: webhookSecret,
 		},
 		Keys: []config.Secret{"k1", "k2"}, ListenAddr: "[::1]:1", AdminAddr: "localhost:0", PublicURL: "https://example.com/images",
 		SyncTimeout: 3 * time.Second, StreamKeepalive: 2 * time.Second, MaxBodyBytes: 1000, TrustProxyHeaders: true,
+		QueueMaxPending: 7, RateLimitRPM: 60, CancelOnDisconnect: "never",
 		CORSAllowedOrigins: []string{"https://a.example", "https://*.b.example", "http://localhost:3000"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

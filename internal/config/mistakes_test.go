@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"encoding/base64"
 	"strings"
 	"testing"
 
@@ -73,6 +74,9 @@ func TestMistakesOfOneVariable(t *testing.T) {
 		"an address without a port":      {"LISTEN_ADDR=127.0.0.1", `LISTEN_ADDR: "127.0.0.1" is not host:port such as 127.0.0.1:8080 or :8080`},
 		"a port beyond the last":         {"LISTEN_ADDR=:65536", `LISTEN_ADDR: ":65536" is not host:port such as 127.0.0.1:8080 or :8080`},
 		"an option of Redis, split over": {"REDIS_URL=redis://h?a%0Ab=1", "REDIS_URL: an option is not usable: redis: unexpected option: a b"},
+		"no room in the queue":           {"QUEUE_MAX_PENDING=0", "QUEUE_MAX_PENDING: 0 is not between 1 and 10000000"},
+		"a negative rate":                {"RATE_LIMIT_RPM=-1", "RATE_LIMIT_RPM: -1 is not between 0 and 1000000"},
+		"another word":                   {"CANCEL_ON_DISCONNECT=no", `CANCEL_ON_DISCONNECT: "no" is not queued, always or never`},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -80,6 +84,46 @@ func TestMistakesOfOneVariable(t *testing.T) {
 			_, err := config.LoadAPI([]string{"GATEWAY_API_KEY=k", tt.environ})
 			if err == nil || err.Error() != tt.want {
 				t.Errorf("error is %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestWebhookSecret(t *testing.T) {
+	t.Parallel()
+	of := func(n int) string { return base64.StdEncoding.EncodeToString([]byte(strings.Repeat("\xff", n))) }
+	tests := map[string]struct {
+		value string
+		ok    bool
+	}{
+		"the shortest":          {"whsec_" + of(24), true},
+		"the longest":           {"whsec_" + of(64), true},
+		"a byte too short":      {"whsec_" + of(23), false},
+		"a byte too long":       {"whsec_" + of(65), false},
+		"no prefix":             {of(32), false},
+		"a prefix in capitals":  {"WHSEC_" + of(32), false},
+		"the prefix alone":      {"whsec_", false},
+		"no base64":             {"whsec_" + strings.Repeat("?", 32), false},
+		"base64 for URLs":       {"whsec_" + strings.ReplaceAll(of(32), "/", "_"), false},
+		"no padding":            {"whsec_" + strings.TrimRight(of(32), "="), false},
+		"a line end within":     {"whsec_" + of(24)[:8] + "\n" + of(24)[8:], false},
+		"text behind the value": {"whsec_" + of(24) + " hunter2", false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for process, load := range map[string]func([]string) error{
+				"api":    func(environ []string) error { _, err := config.LoadAPI(environ); return err },
+				"worker": func(environ []string) error { _, err := config.LoadWorker(environ); return err },
+			} {
+				err := load([]string{"GATEWAY_API_KEY=k", "SD_API_KEY=k", "WEBHOOK_SECRET=" + tt.value})
+				if tt.ok != (err == nil) {
+					t.Errorf("%s: error is %v, want one: %t", process, err, !tt.ok)
+				}
+				const want = "WEBHOOK_SECRET: not whsec_ followed by the base64 of 24 to 64 bytes (make one with: echo whsec_$(openssl rand -base64 32))"
+				if err != nil && err.Error() != want {
+					t.Errorf("%s: error is %q, want %q", process, err, want)
+				}
 			}
 		})
 	}

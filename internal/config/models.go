@@ -1,26 +1,14 @@
 package config
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/goccy/go-yaml"
 
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 )
-
-const maxConfigBytes = 1 << 20
-
-// file is what CONFIG_FILE may hold.
-type file struct {
-	Models []fileModel `yaml:"models"`
-}
 
 // fileModel is one entry of models. What it leaves out is the default model's.
 type fileModel struct {
@@ -68,48 +56,25 @@ func (s *fileSize) UnmarshalYAML(text []byte) error {
 	return nil
 }
 
-// readModels reads the models of CONFIG_FILE. Its error holds one line a mistake.
-func readModels(path string) ([]imagegen.Model, error) {
-	text, err := readConfig(path)
-	if err != nil {
-		return nil, err
+// models completes the entries and sees whether they make a catalogue. Its error holds one line a mistake.
+func models(entries []fileModel) ([]imagegen.Model, error) {
+	if len(entries) == 0 {
+		return nil, nil
 	}
-	name := filepath.Base(path)
-	var f file
-	err = yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&f)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, errors.New(name + ": " + strings.TrimSpace(yaml.FormatError(err, false, false)))
-	}
-	if len(f.Models) == 0 {
-		return nil, errors.New(name + ": models: at least one is required")
-	}
-	models := make([]imagegen.Model, len(f.Models))
+	all := make([]imagegen.Model, len(entries))
 	var mistakes []error
-	for i, m := range f.Models {
-		if models[i], err = m.model(); err != nil {
-			mistakes = append(mistakes, fmt.Errorf("%s: model %q: %w", name, m.ID, err))
+	for i, m := range entries {
+		var err error
+		if all[i], err = m.model(); err != nil {
+			mistakes = append(mistakes, fmt.Errorf("model %q: %w", m.ID, err))
 		}
 	}
 	if len(mistakes) > 0 {
 		return nil, errors.Join(mistakes...)
 	}
-	return models, nil
-}
-
-func readConfig(path string) ([]byte, error) {
-	f, err := os.Open(path) //nolint:gosec // the operator says which file
-	if err != nil {
-		return nil, fmt.Errorf("read it: %w", err)
-	}
-	defer f.Close() //nolint:errcheck // nothing was written
-	text, err := io.ReadAll(io.LimitReader(f, maxConfigBytes+1))
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("read it: %w", err)
-	case len(text) > maxConfigBytes:
-		return nil, fmt.Errorf("larger than %d bytes", maxConfigBytes)
-	}
-	return text, nil
+	// A clash with MODEL_ALIASES is found by whoever builds the catalogue.
+	_, err := imagegen.NewCatalog(all)
+	return all, err
 }
 
 // model completes an entry. Whether its values are possible is the catalogue's to say.

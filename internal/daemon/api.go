@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -66,7 +67,7 @@ func runAPI(ctx context.Context, c config.API, b Build, ready func(net.Addr)) er
 		return err
 	}
 	handlerConfig := httpapi.Config{
-		Jobs: job.NewService(store, watcher, queue.NewClient(client), b.Metrics, b.Log), Catalog: catalog, Keys: values(c.Keys),
+		Jobs: job.NewService(store, watcher, queue.NewClient(client), b.Metrics, b.Log), Catalog: catalog, Keys: clientKeys(c),
 		Logger: b.Log, Metrics: b.Metrics, MaxBodyBytes: c.MaxBodyBytes, SyncTimeout: c.SyncTimeout,
 		StreamKeepalive: c.StreamKeepalive, CORSOrigins: c.CORSAllowedOrigins, TrustProxyHeaders: c.TrustProxyHeaders,
 		PublicURL: c.PublicURL, Version: b.Version, Pictures: fetcher,
@@ -143,12 +144,20 @@ func newCatalog(c config.API) (*imagegen.Catalog, error) {
 	return catalog, nil
 }
 
-func values(secrets []config.Secret) []string {
-	all := make([]string, len(secrets))
-	for i, s := range secrets {
-		all[i] = s.Value()
+// clientKeys returns the keys of GATEWAY_API_KEY and those of CONFIG_FILE, with the limits that hold for each.
+func clientKeys(c config.API) []httpapi.Key {
+	keys := make([]httpapi.Key, 0, len(c.Keys)+len(c.ClientKeys))
+	for _, plain := range c.Keys {
+		k := httpapi.NewKey(plain.Value())
+		k.RPM = c.RateLimitRPM
+		keys = append(keys, k)
 	}
-	return all
+	for _, named := range c.ClientKeys {
+		k := httpapi.Key(named)
+		k.RPM = cmp.Or(k.RPM, c.RateLimitRPM)
+		keys = append(keys, k)
+	}
+	return keys
 }
 
 func adminHandler(b Build, h *health, queues http.Handler) http.Handler {

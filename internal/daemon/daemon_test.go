@@ -7,6 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -26,19 +28,19 @@ func build() daemon.Build {
 	return daemon.Build{Version: "test", Log: slog.New(slog.DiscardHandler), Metrics: telemetry.NewMetrics("test")}
 }
 
-// standalone runs the whole product in this process and returns its base URL and how to stop it.
-func standalone(t *testing.T) (url string, stop func()) {
+// standalone runs the whole product in this process and returns what it says and how to stop it.
+func standalone(t *testing.T, environ ...string) (banner string, stop func()) {
 	t.Helper()
-	api, worker, err := config.LoadStandalone([]string{"LISTEN_ADDR=127.0.0.1:0", "ADMIN_ADDR=127.0.0.1:0"})
+	api, worker, err := config.LoadStandalone(append(environ, "LISTEN_ADDR=127.0.0.1:0", "ADMIN_ADDR=127.0.0.1:0"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	out, banner := io.Pipe()
+	out, in := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {
-		err := daemon.Standalone(ctx, api, worker, build(), banner)
-		_ = banner.CloseWithError(io.EOF)
+		err := daemon.Standalone(ctx, api, worker, build(), in)
+		_ = in.CloseWithError(io.EOF)
 		ended <- err
 	}()
 	stop = func() {
@@ -59,12 +61,7 @@ func standalone(t *testing.T) (url string, stop func()) {
 		stop()
 		t.Fatalf("no banner: %v", err)
 	}
-	found := regexp.MustCompile(`Base URL +(\S+)`).FindSubmatch(text[:n])
-	if found == nil {
-		stop()
-		t.Fatalf("the banner has no base URL:\n%s", text[:n])
-	}
-	return string(found[1]), stop
+	return string(text[:n]), stop
 }
 
 func draw(t *testing.T, url string) string {
@@ -98,9 +95,13 @@ func draw(t *testing.T, url string) string {
 // Needs nothing but Go: this is what make run starts.
 func TestStandaloneDraws(t *testing.T) {
 	t.Parallel()
-	url, stop := standalone(t)
+	banner, stop := standalone(t)
 	defer stop()
-	if got := draw(t, url); !strings.HasPrefix(got, "http://127.0.0.1:") || !strings.HasSuffix(got, ".png") {
+	url := regexp.MustCompile(`Base URL +(\S+)`).FindStringSubmatch(banner)
+	if url == nil {
+		t.Fatalf("the banner has no base URL:\n%s", banner)
+	}
+	if got := draw(t, url[1]); !strings.HasPrefix(got, "http://127.0.0.1:") || !strings.HasSuffix(got, ".png") {
 		t.Errorf("picture at %s, want a local PNG", got)
 	}
 }
@@ -149,6 +150,34 @@ func TestProgram(t *testing.T) {
 				t.Errorf("stderr %q, want %q", got, c.stderr)
 			}
 		})
+	}
+}
+
+// Nothing is written but to where it was asked for, and what cannot be written is a failure: the key is lost.
+func TestNewKey(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	if err := daemon.NewKey(&out, "007"); err != nil || !strings.Contains(out.String(), `{name: "007", sha256: "`) {
+		t.Errorf("got %v and\n%s", err, out.String())
+	}
+	closed, writer := io.Pipe()
+	_ = closed.Close()
+	if err := daemon.NewKey(writer, "alice"); err == nil {
+		t.Error("no error where nobody reads")
+	}
+}
+
+// A gateway whose clients are all named says whose key to call it with.
+func TestStandaloneWithNamedKeys(t *testing.T) {
+	t.Parallel()
+	yaml := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(yaml, []byte("keys: [{name: alice, sha256: "+strings.Repeat("ab", 32)+"}]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	banner, stop := standalone(t, "CONFIG_FILE="+yaml)
+	defer stop()
+	if !strings.Contains(banner, "YOUR_KEY (one of those under keys:") || strings.Contains(banner, config.StandaloneKey) {
+		t.Errorf("the banner is\n%s", banner)
 	}
 }
 

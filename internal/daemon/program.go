@@ -45,6 +45,11 @@ func Misconfigured(err error) error { return misconfigured{err} }
 // Flag adds a flag. Call it before Run.
 func (p *Program) Flag(name, usage string) *bool { return p.flagSet().Bool(name, false, usage) }
 
+// FuncFlag adds a flag that takes a value. An error of set is one of usage. Call it before Run.
+func (p *Program) FuncFlag(name, usage string, set func(string) error) {
+	p.flagSet().Func(name, usage, set)
+}
+
 func (p *Program) flagSet() *flag.FlagSet {
 	if p.flags == nil {
 		p.flags = flag.NewFlagSet(p.Name, flag.ContinueOnError)

@@ -67,7 +67,10 @@ func simulate(ctx context.Context, l net.Listener, log *slog.Logger) error {
 // banner says how to call the gateway, in lines that work as pasted.
 func banner(out io.Writer, api config.API, addr net.Addr, simulated bool) {
 	key, note := "$GATEWAY_API_KEY", " (your GATEWAY_API_KEY)"
-	if api.Keys[0].Value() == config.StandaloneKey {
+	switch {
+	case len(api.Keys) == 0:
+		key, note = "YOUR_KEY", " (one of those under keys: in your CONFIG_FILE)"
+	case api.Keys[0].Value() == config.StandaloneKey:
 		key, note = config.StandaloneKey, ""
 	}
 	page := "http://" + reachable(addr)

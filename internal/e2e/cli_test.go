@@ -1,7 +1,11 @@
 package e2e_test
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"net"
+	"net/http"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,6 +18,7 @@ var defaults = map[string]map[string]string{
 		"GATEWAY_API_KEY": "required", "LISTEN_ADDR": "default :8080)", "ADMIN_ADDR": "default 127.0.0.1:9090)",
 		"PUBLIC_URL": "derived from the request)", "SYNC_TIMEOUT": "default 5m)", "STREAM_KEEPALIVE": "default 10s)",
 		"MAX_BODY_BYTES": "default 26214400)", "CORS_ALLOWED_ORIGINS": "default *)", "TRUST_PROXY_HEADERS": "default false)",
+		"QUEUE_MAX_PENDING": "default 1000)", "RATE_LIMIT_RPM": "default 0)", "CANCEL_ON_DISCONNECT": "default queued)",
 	},
 	"worker": {
 		"SD_API_KEY": "required", "SD_API_URL": "default https://sd.exacg.cc/api/v1/generate_image)",
@@ -22,7 +27,7 @@ var defaults = map[string]map[string]string{
 	},
 	"both": {
 		"REDIS_URL": "default redis://127.0.0.1:6379/0)", "MODEL_ALIASES": "none)", "JOB_RETENTION": "default 24h)",
-		"SHUTDOWN_TIMEOUT": "default 30s)", "LOG_LEVEL": "default info)", "LOG_FORMAT": "default json)",
+		"SHUTDOWN_TIMEOUT": "default 30s)", "LOG_LEVEL": "default info)", "LOG_FORMAT": "default json)", "WEBHOOK_SECRET": "none",
 	},
 }
 
@@ -46,6 +51,36 @@ func TestVersionAndHelp(t *testing.T) {
 		p = launch(t, name, nil, "-nonsense")
 		if code := p.ended(patience); code != 2 || !strings.Contains(p.output(), "-nonsense") {
 			t.Errorf("%s -nonsense exits %d, want 2, and says %s", name, code, p.output())
+		}
+	}
+}
+
+// TestNewKey does as it is told: what is printed goes into the file, and the key works.
+func TestNewKey(t *testing.T) {
+	t.Parallel()
+	p := launch(t, "api", nil, "-new-key", "alice")
+	if code := p.ended(patience); code != 0 {
+		t.Fatalf("-new-key exits %d", code)
+	}
+	key := regexp.MustCompile(`(?m)^ +(sk-[A-Za-z0-9_-]{43})$`).FindStringSubmatch(p.output())
+	entry := regexp.MustCompile(`(?m)^ +(- \{name: alice, sha256: "([0-9a-f]{64})"\})$`).FindStringSubmatch(p.output())
+	if key == nil || entry == nil || strings.Count(p.output(), key[1]) != 1 || !strings.Contains(p.output(), "kept nowhere") {
+		t.Fatalf("-new-key says:\n%s", p.output())
+	}
+	if got := fmt.Sprintf("%x", sha256.Sum256([]byte(key[1]))); got != entry[2] {
+		t.Errorf("the key's digest is %s, printed is %s", got, entry[2])
+	}
+	if again := launch(t, "api", nil, "-new-key", "alice"); again.ended(patience) != 0 || strings.Contains(again.output(), key[1]) {
+		t.Error("the key is made a second time")
+	}
+	g := newGateway(t, setup{noWorker: true, apiEnv: []string{"GATEWAY_API_KEY=", configFile(t, "keys:\n  "+entry[1]+"\n")}})
+	if r := g.send(http.MethodGet, "/v1/models", "", map[string]string{"Authorization": "Bearer " + key[1]}); r.status != http.StatusOK {
+		t.Errorf("a gateway with the entry answers %d %s", r.status, r.body)
+	}
+	for _, name := range []string{"", "a b", "../x", strings.Repeat("a", 65)} {
+		p := launch(t, "api", nil, "-new-key", name)
+		if code := p.ended(patience); code != 2 || !strings.Contains(p.output(), "a name is") || strings.Contains(p.output(), "sk-") {
+			t.Errorf("-new-key %q exits %d, want 2, and says %s", name, code, p.output())
 		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -75,6 +77,16 @@ func (g *gateway) startAPI() {
 	}, g.setup.apiEnv...))
 	attrs := g.api.logged("api is listening")
 	g.url, g.admin = fmt.Sprintf("http://%s", attrs["address"]), fmt.Sprintf("http://%s", attrs["admin_address"])
+}
+
+// configFile returns the setting that names a file with this text.
+func configFile(t testing.TB, yaml string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(path, []byte(yaml), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return "CONFIG_FILE=" + path
 }
 
 // startWorker starts one more worker process.

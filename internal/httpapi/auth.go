@@ -5,7 +5,9 @@ import (
 	"crypto/subtle"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
@@ -14,16 +16,49 @@ import (
 // ownerBytes is how much of a key's digest names its owner: enough that no two keys meet.
 const ownerBytes = 16
 
-// keyring holds digests of the client keys. Digests are of one length, so comparing them tells nothing about a key's.
-type keyring [][sha256.Size]byte
+// Key is what a client may present, and what it may do with it.
+type Key struct {
+	Name   string            // for the log; empty: it has none
+	Digest [sha256.Size]byte // of the key itself, which is not kept
+	// Models are ids or aliases of those it may use, in any case; none: all.
+	Models []string
+	// RPM is how many generation requests it may make in a minute; 0: no limit.
+	RPM int
+	// MaxPending is how many of its pictures may wait at once; 0: no limit.
+	MaxPending int
+	// ImagesPerDay is how many pictures it may order in a day, in UTC; 0: no limit.
+	ImagesPerDay int
+}
 
-func newKeyring(keys []string) (keyring, error) {
-	ring := make(keyring, 0, len(keys))
-	for _, k := range keys {
-		if k == "" {
+// NewKey returns the key that clients present in these words, without a name and without limits.
+func NewKey(plain string) Key { return Key{Digest: sha256.Sum256([]byte(plain))} }
+
+// owner names whoever has the key in jobs and logs.
+func (k *Key) owner() string { return hex.EncodeToString(k.Digest[:ownerBytes]) }
+
+// allows reports whether the key may use the model. The models of a keyring's keys are ids.
+func (k *Key) allows(m imagegen.Model) bool {
+	return len(k.Models) == 0 || slices.Contains(k.Models, m.ID)
+}
+
+// keyring holds the keys that are known. Digests are of one length, so comparing them tells nothing about a key's.
+type keyring []Key
+
+func newKeyring(keys []Key, catalog *imagegen.Catalog) (keyring, error) {
+	ring := slices.Clone(keys)
+	for i, k := range ring {
+		if k.Digest == sha256.Sum256(nil) {
 			return nil, errors.New("a client key is empty")
 		}
-		ring = append(ring, sha256.Sum256([]byte(k)))
+		ids := make([]string, len(k.Models))
+		for n, name := range k.Models {
+			m, ok := catalog.Lookup(name)
+			if !ok {
+				return nil, fmt.Errorf("the client key %q is for a model %q, which does not exist", k.Name, name)
+			}
+			ids[n] = m.ID
+		}
+		ring[i].Models = ids
 	}
 	if len(ring) == 0 {
 		return nil, errors.New("at least one client key is required")
@@ -31,36 +66,40 @@ func newKeyring(keys []string) (keyring, error) {
 	return ring, nil
 }
 
-// owner returns who presents the key. It looks at every key whichever fits, so that time tells nothing.
-func (k keyring) owner(presented string) (string, bool) {
+// find returns the key that is presented, or nil. It looks at every key whichever fits, so that time tells nothing.
+func (k keyring) find(presented string) *Key {
 	digest := sha256.Sum256([]byte(presented))
-	found := 0
+	found := -1
 	for i := range k {
-		found |= subtle.ConstantTimeCompare(digest[:], k[i][:])
+		found = subtle.ConstantTimeSelect(subtle.ConstantTimeCompare(digest[:], k[i].Digest[:]), i, found)
 	}
-	return hex.EncodeToString(digest[:ownerBytes]), found == 1
+	if found < 0 {
+		return nil
+	}
+	return &k[found]
 }
 
 // authenticate lets only requests with a key through.
 func (s *Server) authenticate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		key := presentedKey(r.Header)
-		if key == "" {
+		presented := presentedKey(r.Header)
+		if presented == "" {
 			s.fail(w, r, &imagegen.Error{
 				Kind:    imagegen.KindInvalidAPIKey,
 				Message: "No API key was given: send the header Authorization: Bearer YOUR_KEY.",
 			})
 			return
 		}
-		owner, ok := s.keys.owner(key)
-		if !ok {
+		key := s.keys.find(presented)
+		if key == nil {
 			s.fail(w, r, &imagegen.Error{
 				Kind:    imagegen.KindInvalidAPIKey,
 				Message: "The API key is not known here: check the key that your client is set up with.",
 			})
 			return
 		}
-		exchangeOf(r).owner = owner
+		x := exchangeOf(r)
+		x.key, x.owner = key, key.owner()
 		next.ServeHTTP(w, r)
 	})
 }

@@ -21,7 +21,8 @@ type exchange struct {
 	path      string // as the client wrote it
 	start     time.Time
 	w         middleware.WrapResponseWriter
-	owner     string            // once authenticated
+	key       *Key              // once authenticated
+	owner     string            // who has the key
 	digest    [sha256.Size]byte // of the body, where its client counts its tries
 	jobID     job.ID            // once there is a job
 	text      bool              // answered with text: nothing is drawn

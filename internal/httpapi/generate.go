@@ -38,7 +38,7 @@ type upload struct {
 
 // order resolves and checks a request. previous is the picture to edit where the request brings none.
 func (s *Server) order(r *http.Request, ask openai.Ask, previous *openai.Source) (order, error) {
-	m, images, err := s.model(ask.Model)
+	m, images, err := s.model(exchangeOf(r).key, ask.Model)
 	if err != nil {
 		return order{}, err
 	}
@@ -60,22 +60,6 @@ func (s *Server) order(r *http.Request, ask openai.Ask, previous *openai.Source)
 		return order{}, inField(err, ask.Field)
 	}
 	return o, nil
-}
-
-// model returns the model that is meant; images where its name had the suffix.
-func (s *Server) model(name string) (m imagegen.Model, images bool, err error) {
-	if name == "" {
-		return s.catalog.Default(), false, nil
-	}
-	if m, ok := s.catalog.Lookup(name); ok {
-		return m, false, nil
-	}
-	if cut := len(name) - len(imageSuffix); cut > 0 && strings.EqualFold(name[cut:], imageSuffix) {
-		if m, ok := s.catalog.Lookup(name[:cut]); ok {
-			return m, true, nil
-		}
-	}
-	return imagegen.Model{}, false, modelNotFound(name)
 }
 
 // accept looks at an uploaded picture. For a model that cannot edit it looks at nothing: the model's own refusal tells more.
@@ -210,7 +194,7 @@ func (s *Server) renderChat(_ context.Context, j job.Job, show url.Values) (any,
 
 // chatText answers a prompt of the client's own, which nobody wants drawn.
 func (s *Server) chatText(w http.ResponseWriter, r *http.Request, req openai.ChatRequest, options openai.ChatOptions) error {
-	m, _, err := s.model(req.Model)
+	m, _, err := s.model(exchangeOf(r).key, req.Model)
 	if err != nil {
 		return err
 	}

@@ -242,7 +242,7 @@ func newServer(t *testing.T, jobs httpapi.Jobs, change ...func(*httpapi.Config))
 		t.Fatal(err)
 	}
 	c := httpapi.Config{
-		Jobs: jobs, Catalog: catalog, Keys: []string{key, otherKey},
+		Jobs: jobs, Catalog: catalog, Keys: []httpapi.Key{httpapi.NewKey(key), httpapi.NewKey(otherKey)},
 		Logger: slog.New(slog.DiscardHandler), Version: "v1.2.3", Pictures: fakePictures{},
 	}
 	for _, f := range change {
@@ -319,7 +319,10 @@ func wantError(t *testing.T, w *httptest.ResponseRecorder, status int, code, par
 		t.Fatalf("%v in %s", err, w.Body)
 	}
 	wantType := "invalid_request_error"
-	if status >= 500 {
+	switch {
+	case status == http.StatusTooManyRequests:
+		wantType = "rate_limit_error"
+	case status >= 500:
 		wantType = "server_error"
 	}
 	e := reply.Error

@@ -27,7 +27,7 @@ func (s *Server) editImages(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if req.Model == "" {
-		req.Model = s.catalog.Editor().ID
+		req.Model = s.firstEditor(exchangeOf(r).key).ID
 	}
 	o, err := s.order(r, req.Ask, nil)
 	if err != nil {

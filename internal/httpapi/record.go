@@ -72,6 +72,9 @@ func (x *exchange) details() []slog.Attr {
 	if x.owner != "" {
 		attrs = append(attrs, slog.String("owner", x.owner[:8]))
 	}
+	if x.key != nil && x.key.Name != "" {
+		attrs = append(attrs, slog.String("key", x.key.Name))
+	}
 	if x.jobID != "" {
 		attrs = append(attrs, slog.String("job_id", string(x.jobID)))
 	}

@@ -53,7 +53,7 @@ func (s *Server) createResponse(w http.ResponseWriter, r *http.Request) error {
 
 // responseText answers a prompt of the client's own, which nobody wants drawn. There is no job, so it cannot be read again.
 func (s *Server) responseText(w http.ResponseWriter, r *http.Request, req openai.ResponsesRequest) error {
-	m, _, err := s.model(req.Model)
+	m, _, err := s.model(exchangeOf(r).key, req.Model)
 	if err != nil {
 		return err
 	}

@@ -62,7 +62,7 @@ type Files interface {
 type Config struct {
 	Jobs     Jobs
 	Catalog  *imagegen.Catalog
-	Keys     []string // that clients present; at least one
+	Keys     []Key // at least one
 	Logger   *slog.Logger
 	Metrics  Metrics // nil: none
 	Pictures Pictures
@@ -113,12 +113,12 @@ type Server struct {
 
 // New returns a server.
 func New(c Config) (*Server, error) {
-	keys, err := newKeyring(c.Keys)
-	if err != nil {
-		return nil, err
-	}
 	if c.Jobs == nil || c.Catalog == nil || c.Logger == nil || c.Pictures == nil {
 		return nil, errors.New("jobs, catalog, logger and pictures are required")
+	}
+	keys, err := newKeyring(c.Keys, c.Catalog)
+	if err != nil {
+		return nil, err
 	}
 	s := &Server{
 		jobs: c.Jobs, catalog: c.Catalog, keys: keys, log: c.Logger, metrics: c.Metrics,

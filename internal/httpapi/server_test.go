@@ -23,13 +23,16 @@ func TestNewRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	whole := httpapi.Config{Jobs: &fakeJobs{}, Catalog: catalog, Keys: []string{key}, Logger: slog.New(slog.DiscardHandler), Pictures: fakePictures{}}
+	whole := httpapi.Config{Jobs: &fakeJobs{}, Catalog: catalog, Keys: []httpapi.Key{httpapi.NewKey(key)}, Logger: slog.New(slog.DiscardHandler), Pictures: fakePictures{}}
 	if _, err := httpapi.New(whole); err != nil {
 		t.Fatal(err)
 	}
 	for name, spoil := range map[string]func(*httpapi.Config){
 		"no keys":      func(c *httpapi.Config) { c.Keys = nil },
-		"an empty key": func(c *httpapi.Config) { c.Keys = []string{key, ""} },
+		"an empty key": func(c *httpapi.Config) { c.Keys = append(c.Keys, httpapi.NewKey("")) },
+		"a key for a model that is not": func(c *httpapi.Config) {
+			c.Keys = append(c.Keys, httpapi.Key{Name: "alice", Models: []string{"nope"}})
+		},
 		"no jobs":      func(c *httpapi.Config) { c.Jobs = nil },
 		"no catalogue": func(c *httpapi.Config) { c.Catalog = nil },
 		"no logger":    func(c *httpapi.Config) { c.Logger = nil },

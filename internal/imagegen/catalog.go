@@ -73,14 +73,12 @@ func (c *Catalog) Lookup(name string) (Model, bool) {
 // Default returns the first model, the one meant when a request names none.
 func (c *Catalog) Default() Model { return c.models[0] }
 
-// Editor returns the first model that edits, the one meant when an edit names none; without any, the default.
-func (c *Catalog) Editor() Model {
-	for _, m := range c.models {
-		if m.Edit {
-			return m
-		}
+// First returns the first model that fits.
+func (c *Catalog) First(fits func(Model) bool) (Model, bool) {
+	if i := slices.IndexFunc(c.models, fits); i >= 0 {
+		return c.models[i], true
 	}
-	return c.Default()
+	return Model{}, false
 }
 
 // Entries returns every name on offer: the models in order, each followed by its aliases.

@@ -52,6 +52,15 @@ func TestCatalog(t *testing.T) {
 	if diff := cmp.Diff(first, c.Default()); diff != "" {
 		t.Errorf("Default() (-want +got):\n%s", diff)
 	}
+	for id, fits := range map[string]func(imagegen.Model) bool{
+		"Z-Image": func(imagegen.Model) bool { return true },
+		"Other":   func(m imagegen.Model) bool { return m.ModelIndex == 7 },
+		"":        func(imagegen.Model) bool { return false },
+	} {
+		if got, ok := c.First(fits); got.ID != id || ok != (id != "") {
+			t.Errorf("First() = %q, %v; want %q", got.ID, ok, id)
+		}
+	}
 	wantEntries := []imagegen.Entry{
 		{ID: "Z-Image", Model: first},
 		{ID: "z-image", Model: first},

@@ -15,6 +15,7 @@ type Class struct {
 
 const (
 	typeRequest = "invalid_request_error"
+	typeLimit   = "rate_limit_error"
 	typeServer  = "server_error"
 )
 
@@ -31,6 +32,8 @@ func ClassOf(k imagegen.Kind) Class {
 		return Class{http.StatusBadRequest, typeRequest, "upstream_rejected"}
 	case imagegen.KindInvalidAPIKey:
 		return Class{http.StatusUnauthorized, typeRequest, "invalid_api_key"}
+	case imagegen.KindModelNotAllowed:
+		return Class{http.StatusForbidden, typeRequest, "model_not_allowed"}
 	case imagegen.KindModelNotFound:
 		return Class{http.StatusNotFound, typeRequest, "model_not_found"}
 	case imagegen.KindJobNotFound:
@@ -43,6 +46,12 @@ func ClassOf(k imagegen.Kind) Class {
 		return Class{http.StatusMethodNotAllowed, typeRequest, "method_not_allowed"}
 	case imagegen.KindRequestTooLarge:
 		return Class{http.StatusRequestEntityTooLarge, typeRequest, "request_too_large"}
+	case imagegen.KindKeyReused:
+		return Class{http.StatusUnprocessableEntity, typeRequest, "idempotency_key_reused"}
+	case imagegen.KindRateLimited:
+		return Class{http.StatusTooManyRequests, typeLimit, "rate_limit_exceeded"}
+	case imagegen.KindQuota:
+		return Class{http.StatusTooManyRequests, typeLimit, "insufficient_quota"}
 	case imagegen.KindUpstreamError:
 		return Class{http.StatusBadGateway, typeServer, "upstream_error"}
 	case imagegen.KindUpstreamTimeout:
@@ -51,6 +60,8 @@ func ClassOf(k imagegen.Kind) Class {
 		return Class{http.StatusBadGateway, typeServer, "upstream_unavailable"}
 	case imagegen.KindUpstreamAmbiguous:
 		return Class{http.StatusBadGateway, typeServer, "upstream_outcome_unknown"}
+	case imagegen.KindQueueFull:
+		return Class{http.StatusServiceUnavailable, typeServer, "queue_full"}
 	case imagegen.KindQueueUnavailable:
 		return Class{http.StatusServiceUnavailable, typeServer, "queue_unavailable"}
 	case imagegen.KindShuttingDown:

@@ -13,7 +13,7 @@ import (
 
 func TestClassOf(t *testing.T) {
 	t.Parallel()
-	const request, server = "invalid_request_error", "server_error"
+	const request, limit, server = "invalid_request_error", "rate_limit_error", "server_error"
 	cases := map[imagegen.Kind]openai.Class{
 		imagegen.KindInternal:          {Status: 500, Type: server, Code: "internal_error"},
 		imagegen.KindInvalidJSON:       {Status: 400, Type: request, Code: "invalid_json"},
@@ -21,15 +21,20 @@ func TestClassOf(t *testing.T) {
 		imagegen.KindInvalidValue:      {Status: 400, Type: request, Code: "invalid_value"},
 		imagegen.KindUpstreamRejected:  {Status: 400, Type: request, Code: "upstream_rejected"},
 		imagegen.KindInvalidAPIKey:     {Status: 401, Type: request, Code: "invalid_api_key"},
+		imagegen.KindModelNotAllowed:   {Status: 403, Type: request, Code: "model_not_allowed"},
 		imagegen.KindModelNotFound:     {Status: 404, Type: request, Code: "model_not_found"},
 		imagegen.KindJobNotFound:       {Status: 404, Type: request, Code: "job_not_found"},
 		imagegen.KindUnknownURL:        {Status: 404, Type: request, Code: "unknown_url"},
 		imagegen.KindMethodNotAllowed:  {Status: 405, Type: request, Code: "method_not_allowed"},
 		imagegen.KindRequestTooLarge:   {Status: 413, Type: request, Code: "request_too_large"},
+		imagegen.KindKeyReused:         {Status: 422, Type: request, Code: "idempotency_key_reused"},
+		imagegen.KindRateLimited:       {Status: 429, Type: limit, Code: "rate_limit_exceeded"},
+		imagegen.KindQuota:             {Status: 429, Type: limit, Code: "insufficient_quota"},
 		imagegen.KindUpstreamError:     {Status: 502, Type: server, Code: "upstream_error"},
 		imagegen.KindUpstreamTimeout:   {Status: 502, Type: server, Code: "upstream_timeout"},
 		imagegen.KindUpstreamAccount:   {Status: 502, Type: server, Code: "upstream_unavailable"},
 		imagegen.KindUpstreamAmbiguous: {Status: 502, Type: server, Code: "upstream_outcome_unknown"},
+		imagegen.KindQueueFull:         {Status: 503, Type: server, Code: "queue_full"},
 		imagegen.KindQueueUnavailable:  {Status: 503, Type: server, Code: "queue_unavailable"},
 		imagegen.KindShuttingDown:      {Status: 503, Type: server, Code: "shutting_down"},
 		imagegen.KindGenerationTimeout: {Status: 504, Type: server, Code: "generation_timeout"},
