@@ -98,7 +98,7 @@ func (s *Service) try(ctx context.Context, id ID, n New, replaced ID) (sub Submi
 	for i, t := range tasks {
 		queues[i] = t.Queue
 	}
-	if n.WaitFor > 0 {
+	if n.WaitFor > 0 && s.cfg.Drop != DropNever {
 		sub.Token = newToken()
 	}
 	at, err := s.store.Create(ctx, id, n, queues, sub.Token)

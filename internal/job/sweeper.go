@@ -6,12 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"time"
-
-	"github.com/redis/go-redis/v9"
-
-	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 )
 
 const (

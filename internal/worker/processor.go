@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,13 +35,18 @@ const (
 // Records is the job record as a worker needs it.
 type Records interface {
 	Start(ctx context.Context, t job.Task, callID, upstream string, o job.StartOptions) (job.Start, error)
-	Finish(ctx context.Context, t job.Task, callID string, f job.Finish) (job.Status, error)
+	Finish(ctx context.Context, t job.Task, callID string, f job.Finish) (job.Ending, error)
 	Renew(ctx context.Context, marks []job.Mark, ttl time.Duration) ([]bool, error)
 	Status(ctx context.Context, id job.ID) (job.Status, error)
 }
 
 // Ends tells when jobs end that this process is working on. job.Watcher is one.
 type Ends interface{ Watch(id job.ID) *job.Watch }
+
+// Queue takes the errands that follow the end of a job.
+type Queue interface {
+	Enqueue(ctx context.Context, tasks ...job.Task) error
+}
 
 // Generator draws one picture at an upstream. Its errors are *imagegen.CallError.
 type Generator interface {
@@ -68,6 +74,7 @@ type Config struct {
 type Processor struct {
 	records   Records
 	ends      Ends
+	queue     Queue
 	upstreams map[string]Generator // by name
 	cfg       Config
 	metrics   Metrics
@@ -76,9 +83,9 @@ type Processor struct {
 }
 
 // NewProcessor returns a processor; [Processor.KeepMarks] must run beside it.
-func NewProcessor(r Records, e Ends, upstreams map[string]Generator, cfg Config, m Metrics, log *slog.Logger) *Processor {
+func NewProcessor(r Records, e Ends, q Queue, upstreams map[string]Generator, cfg Config, m Metrics, log *slog.Logger) *Processor {
 	return &Processor{
-		records: r, ends: e, upstreams: upstreams, cfg: cfg, metrics: m, log: log,
+		records: r, ends: e, queue: q, upstreams: upstreams, cfg: cfg, metrics: m, log: log,
 		marks: newMarks(r, log),
 	}
 }
@@ -169,7 +176,7 @@ func (c *call) run(ctx context.Context, asked time.Time) error {
 	release := c.marks.hold(job.Mark{Task: c.task, CallID: c.id})
 	defer release()
 	if c.begun.Attempt == 1 {
-		c.metrics.QueueWait(string(c.begun.Class), c.begun.StartedAt.Sub(c.begun.CreatedAt))
+		c.metrics.QueueWait(strings.TrimPrefix(c.task.Queue, c.upstream+"-"), c.begun.StartedAt.Sub(c.begun.CreatedAt))
 	}
 	if time.Since(asked) > markFresh {
 		return c.record(ctx, 0, imagegen.Image{}, &imagegen.CallError{
@@ -210,7 +217,7 @@ func (c *call) interruptible(ctx context.Context) (_ context.Context, stop func(
 			switch status, err := c.records.Status(ctx, c.task.Job); {
 			case err != nil:
 				again = time.After(lookAgain)
-			case status == job.StatusCancelled:
+			case status == job.StatusCancelled, status == "": // or cancelled and forgotten
 				cancel(errJobCancelled)
 			}
 		}
@@ -260,7 +267,7 @@ func (c *call) record(ctx context.Context, took time.Duration, image imagegen.Im
 	} else {
 		f.Call.Outcome, f.Call.Billed = ledgerOutcome(failure), failure.Billed
 		again = c.retry(ctx, failure)
-		f.Verdict = job.FinishRetry
+		f.Verdict, f.Class = job.FinishRetry, c.begun.Class
 		if again == nil {
 			f.Verdict, f.Error = job.FinishFailed, c.finalError(failure)
 		}
@@ -339,17 +346,22 @@ func (c *call) finish(ctx context.Context, f job.Finish) error {
 		context.AfterFunc(recording, func() { timer.Stop() })
 	})
 	defer stop()
-	var status job.Status
+	var end job.Ending
 	err := c.insist(recording, "finish", func(ctx context.Context) error {
 		var err error
-		status, err = c.records.Finish(ctx, c.task, c.id, f)
+		end, err = c.records.Finish(ctx, c.task, c.id, f)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	if status.Terminal() {
-		c.metrics.JobFinished(string(status), time.Since(c.begun.CreatedAt))
+	if end.Status.Terminal() {
+		c.metrics.JobFinished(string(end.Status), time.Since(c.begun.CreatedAt))
+	}
+	if end.Webhook {
+		if err := c.queue.Enqueue(recording, job.WebhookTask(c.task.Job)); err != nil {
+			c.log.WarnContext(ctx, "queue a webhook; the sweeper will", slog.Any("error", err))
+		}
 	}
 	return nil
 }
