@@ -167,6 +167,7 @@ func TestSendIsBounded(t *testing.T) {
 	cases := map[string]struct {
 		answer http.HandlerFunc
 		ok     bool
+		timed  bool // it ends by the timeout; the others end by what they send
 	}{
 		"an endless answer": {func(w http.ResponseWriter, _ *http.Request) {
 			for chunk := make([]byte, 1<<20); ; {
@@ -174,7 +175,7 @@ func TestSendIsBounded(t *testing.T) {
 					return
 				}
 			}
-		}, true},
+		}, true, false},
 		"a failure with an endless answer": {func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusInternalServerError)
 			for chunk := make([]byte, 1<<20); ; {
@@ -182,12 +183,12 @@ func TestSendIsBounded(t *testing.T) {
 					return
 				}
 			}
-		}, false},
+		}, false, false},
 		"an answer that does not end": {func(w http.ResponseWriter, req *http.Request) {
 			_ = http.NewResponseController(w).Flush()
 			gone(req)
-		}, true},
-		"an answer that does not begin": {func(_ http.ResponseWriter, req *http.Request) { gone(req) }, false},
+		}, true, true},
+		"an answer that does not begin": {func(_ http.ResponseWriter, req *http.Request) { gone(req) }, false, true},
 		"a header without end": {func(w http.ResponseWriter, _ *http.Request) {
 			raw(w, func(conn net.Conn) {
 				_, err := conn.Write([]byte("HTTP/1.1 200 OK\r\n"))
@@ -195,20 +196,24 @@ func TestSendIsBounded(t *testing.T) {
 					_, err = conn.Write([]byte("X-More: " + strings.Repeat("x", 8192) + "\r\n"))
 				}
 			})
-		}, false},
+		}, false, false},
 		"another protocol": {func(w http.ResponseWriter, _ *http.Request) {
 			raw(w, func(conn net.Conn) {
 				_, _ = conn.Write([]byte("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"))
 				_, _ = io.Copy(io.Discard, conn)
 			})
-		}, false},
+		}, false, false},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			timeout := time.Minute
+			if c.timed {
+				timeout = 200 * time.Millisecond
+			}
 			r := receiveWith(t, c.answer)
 			done := make(chan error, 1)
-			s := newSender(t, func(c *webhook.Config) { c.Timeout = 200 * time.Millisecond })
+			s := newSender(t, func(c *webhook.Config) { c.Timeout = timeout })
 			go func() { done <- s.Send(t.Context(), r.URL+"/s3cr3t", message()) }()
 			select {
 			case err := <-done:
