@@ -14,11 +14,12 @@ import (
 )
 
 // Upper bounds of histogram buckets, in seconds: a request may take from a cached reply to SYNC_TIMEOUT, a wait in the
-// queue from a millisecond to hours, a call to an upstream 5 to 120 s.
+// queue from a millisecond to hours, a call to an upstream 5 to 120 s, a try to deliver a webhook up to 15 s.
 var (
 	requestBuckets = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320}
 	waitBuckets    = []float64{.001, .0025, .005, .01, .025, .1, .5, 1, 5, 15, 60, 300, 1800, 7200}
 	attemptBuckets = []float64{.1, .25, .5, 1, 2.5, 5, 7.5, 10, 15, 20, 30, 45, 60, 90, 120, 180}
+	webhookBuckets = []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15, 20}
 	jobBuckets     = []float64{.1, .5, 1, 2.5, 5, 10, 15, 20, 30, 45, 60, 120, 300, 1800, 7200}
 )
 
@@ -27,6 +28,9 @@ var outcomes = []imagegen.Outcome{
 	imagegen.OutcomeOK, imagegen.OutcomeRefused, imagegen.OutcomeAuth, imagegen.OutcomeQuota, imagegen.OutcomeRateLimited,
 	imagegen.OutcomeTimeout, imagegen.OutcomeNetwork, imagegen.OutcomeStatus, imagegen.OutcomeMalformed, imagegen.OutcomeCancelled,
 }
+
+// webhookOutcomes are the values of the label outcome of webhooks.
+var webhookOutcomes = []string{"delivered", "failed", "given_up"}
 
 // Metrics are the instruments of one process. All methods may be called at the same time.
 type Metrics struct {
@@ -46,6 +50,8 @@ type Metrics struct {
 	fetches         *prometheus.CounterVec
 	fetchDuration   *prometheus.HistogramVec
 	housekeeping    prometheus.Counter
+	webhooks        *prometheus.CounterVec
+	webhookDuration *prometheus.HistogramVec
 }
 
 // NewMetrics returns the instruments of a process of the given version, in a registry of their own beside those of the Go
@@ -67,6 +73,8 @@ func NewMetrics(version string) *Metrics {
 		fetches:         counter("zimage_picture_fetches_total", "Finished pictures fetched for replies that hold their bytes.", "outcome"),
 		fetchDuration:   histogram("zimage_picture_fetch_duration_seconds", "Time to fetch and convert a finished picture.", requestBuckets, "outcome"),
 		housekeeping:    prometheus.NewCounter(prometheus.CounterOpts{Name: "zimage_housekeeping_replies_total", Help: "Clients' own prompts, such as for titles, answered with text."}),
+		webhooks:        counter("zimage_webhook_deliveries_total", "Tries to deliver a webhook.", "outcome"),
+		webhookDuration: histogram("zimage_webhook_delivery_duration_seconds", "Duration of tries to deliver a webhook.", webhookBuckets, "outcome"),
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "zimage_build_info", Help: "Always 1; the labels tell what runs.",
@@ -77,6 +85,7 @@ func NewMetrics(version string) *Metrics {
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), info,
 		m.requests, m.requestDuration, m.jobsSubmitted, m.jobsFinished, m.jobDuration, m.queueWait,
 		m.attempts, m.attemptDuration, m.inFlight, m.retries, m.panics, m.fetches, m.fetchDuration, m.housekeeping,
+		m.webhooks, m.webhookDuration,
 	)
 	return m
 }
@@ -96,6 +105,13 @@ func (m *Metrics) InitUpstream(name string) {
 	for _, o := range outcomes {
 		m.attempts.WithLabelValues(name, string(o))
 		m.retries.WithLabelValues(name, string(o))
+	}
+}
+
+// InitWebhooks makes the series of webhooks before the first delivery, for the same reason.
+func (m *Metrics) InitWebhooks() {
+	for _, o := range webhookOutcomes {
+		m.webhooks.WithLabelValues(o)
 	}
 }
 
@@ -146,6 +162,12 @@ func (m *Metrics) AttemptDone(upstream, outcome string, d time.Duration) {
 // PictureRetried counts a picture that gets another attempt after one with the outcome.
 func (m *Metrics) PictureRetried(upstream, outcome string) {
 	m.retries.WithLabelValues(upstream, outcome).Inc()
+}
+
+// WebhookDone counts a try to deliver a webhook that ended after d: delivered, failed (it is tried again) or given_up.
+func (m *Metrics) WebhookDone(outcome string, d time.Duration) {
+	m.webhooks.WithLabelValues(outcome).Inc()
+	m.webhookDuration.WithLabelValues(outcome).Observe(d.Seconds())
 }
 
 // Panicked counts a panic that was caught. The place is one of few, such as the name of a handler.

@@ -80,6 +80,7 @@ func TestMetricsAfterWork(t *testing.T) {
 	m.AttemptStarted("exacg")
 	m.AttemptDone("exacg", "timeout", 12*time.Second)
 	m.PictureRetried("exacg", "timeout")
+	m.WebhookDone("delivered", 250*time.Millisecond)
 	m.Panicked("task")
 	lines := scrape(t, m)
 	for _, want := range []string{
@@ -94,6 +95,8 @@ func TestMetricsAfterWork(t *testing.T) {
 		`zimage_upstream_attempt_duration_seconds_sum{outcome="timeout",upstream="exacg"} 12`,
 		`zimage_upstream_in_flight{upstream="exacg"} 1`,
 		`zimage_upstream_retries_total{outcome="timeout",upstream="exacg"} 1`,
+		`zimage_webhook_deliveries_total{outcome="delivered"} 1`,
+		`zimage_webhook_delivery_duration_seconds_sum{outcome="delivered"} 0.25`,
 		`zimage_panics_total{where="task"} 1`,
 	} {
 		if !lines[want] {
@@ -119,6 +122,18 @@ func TestInitUpstreamStartsAtZero(t *testing.T) {
 	}
 	if !lines[`zimage_upstream_in_flight{upstream="exacg"} 0`] {
 		t.Error("the scrape lacks the calls under way")
+	}
+}
+
+func TestInitWebhooksStartsAtZero(t *testing.T) {
+	t.Parallel()
+	m := telemetry.NewMetrics("dev")
+	m.InitWebhooks()
+	lines := scrape(t, m)
+	for _, outcome := range []string{"delivered", "failed", "given_up"} {
+		if want := `zimage_webhook_deliveries_total{outcome="` + outcome + `"} 0`; !lines[want] {
+			t.Errorf("the scrape lacks %s", want)
+		}
 	}
 }
 

@@ -4,4 +4,6 @@
 // The record decides, not the queue: a task that comes again finds its picture drawn, or being drawn, and does nothing.
 // What was paid for is recorded however long Redis is away, as long as the process lives. Attempts are the calls in the
 // record's ledger.
+//
+// It also tells clients' servers of jobs that ended, one try for each task. There too the record decides what is due.
 package worker
