@@ -23,6 +23,7 @@ import (
 	"github.com/zimage-gateway/zimage-gateway/internal/queue"
 	"github.com/zimage-gateway/zimage-gateway/internal/redisconn"
 	"github.com/zimage-gateway/zimage-gateway/internal/telemetry"
+	"github.com/zimage-gateway/zimage-gateway/internal/webhook"
 )
 
 // adminDrain is how long a scrape or a profile may take to end.
@@ -66,12 +67,18 @@ func runAPI(ctx context.Context, c config.API, b Build, ready func(net.Addr)) er
 	if err != nil {
 		return err
 	}
+	jobs := job.NewService(store, watcher, queue.NewClient(client), job.NewRateLimiter(client), job.ServiceConfig{
+		MaxPending: c.QueueMaxPending, Drop: job.Drop(c.CancelOnDisconnect),
+	}, b.Metrics, b.Log)
 	handlerConfig := httpapi.Config{
-		Jobs: job.NewService(store, watcher, queue.NewClient(client), b.Metrics, b.Log), Catalog: catalog, Keys: clientKeys(c),
+		Jobs: jobs, Catalog: catalog, Keys: clientKeys(c),
 		Logger: b.Log, Metrics: b.Metrics, MaxBodyBytes: c.MaxBodyBytes, SyncTimeout: c.SyncTimeout,
 		StreamKeepalive: c.StreamKeepalive, CORSOrigins: c.CORSAllowedOrigins, TrustProxyHeaders: c.TrustProxyHeaders,
 		PublicURL: c.PublicURL, Version: b.Version, Pictures: fetcher,
 		SyncKeepalive: c.SyncKeepalive, DrawHousekeeping: !c.HousekeepingReplies,
+	}
+	if c.WebhookSecret != "" {
+		handlerConfig.CheckWebhookFunc = func(rawURL string) error { return webhook.CheckURL(guard, rawURL) }
 	}
 	if files != nil {
 		defer files.Close() //nolint:errcheck // everything was written
@@ -93,6 +100,7 @@ func runAPI(ctx context.Context, c config.API, b Build, ready func(net.Addr)) er
 	health := &health{client: client}
 	g := newGroup()
 	g.start(ctx, watcher.Run)
+	g.start(ctx, jobs.Run)
 	if files != nil {
 		g.start(ctx, files.Run)
 	}

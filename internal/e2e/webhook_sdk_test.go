@@ -95,7 +95,7 @@ func deliver(t *testing.T, secret string, j job.Job) (body []byte, header http.H
 		t.Fatal(err)
 	}
 	defer sender.CloseIdleConnections()
-	m, err := webhook.NewMessage(j, openai.NewJob(j, 0))
+	m, err := webhook.NewMessage(j, openai.NewJob(j, job.Outlook{}))
 	if err != nil {
 		t.Fatal(err)
 	}

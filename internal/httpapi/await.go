@@ -22,11 +22,48 @@ type render func(ctx context.Context, j job.Job, show url.Values) (any, error)
 
 // plain answers a call that is not streamed: it makes a job and waits for its pictures.
 func (s *Server) plain(w http.ResponseWriter, r *http.Request, o order, show url.Values, f render) error {
-	j, err := s.submit(w, r, o, job.ClassInteractive)
+	if p := prefer(r); p.async {
+		return s.promise(w, r, o, p, show, f)
+	}
+	sub, err := s.submit(w, r, o, s.patience)
 	if err != nil {
 		return err
 	}
-	return s.await(w, r, wait{job: j.ID, until: time.Now().Add(s.patience), show: show}, f)
+	return s.await(w, r, wait{job: sub.Job.ID, token: sub.Token, until: time.Now().Add(s.patience), show: show}, f)
+}
+
+// promise answers a call whose client would rather have a job than wait long. If the pictures are there in time, it gets
+// them as it would have otherwise.
+func (s *Server) promise(w http.ResponseWriter, r *http.Request, o order, p preference, show url.Values, f render) error {
+	sub, err := s.submit(w, r, o, p.wait)
+	if err != nil {
+		return err
+	}
+	p.applied(w)
+	if p.wait == 0 {
+		return s.accepted(w, r, sub.Job)
+	}
+	ctx, cancel := context.WithTimeoutCause(r.Context(), p.wait, errPollOver)
+	defer cancel()
+	j, err := s.jobs.Wait(ctx, exchangeOf(r).owner, sub.Job.ID, job.Beat{})
+	s.part(r, line{sub.Job.ID, sub.Token}, err)
+	if errors.Is(err, errPollOver) {
+		if j, err = s.jobs.Get(r.Context(), exchangeOf(r).owner, sub.Job.ID); err != nil {
+			return err
+		}
+		return s.accepted(w, r, j)
+	}
+	if err != nil {
+		return err
+	}
+	if e := openai.JobError(j); e != nil {
+		return e
+	}
+	v, err := f(r.Context(), j, show)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, v)
 }
 
 // await waits for a job and answers with its reply. Long waits are kept alive: clients that follow redirects are sent
@@ -71,6 +108,7 @@ func (s *Server) outcome(r *http.Request, a wait, f render, k *keepalive) (any, 
 		// A next round would find nobody here. If the drain ends first, the client is told so, with a status.
 		j, err = s.jobs.Wait(patient, exchangeOf(r).owner, a.job, job.Beat{})
 	}
+	s.part(r, line{a.job, a.token}, err)
 	if err != nil {
 		return nil, err
 	}
@@ -101,6 +139,7 @@ func (s *Server) patiently(ctx context.Context, a wait) (context.Context, contex
 // also outlasts proxies that end a call after a fixed time, and the 300 s that Node's fetch waits for headers.
 type wait struct {
 	job    job.ID
+	token  string // of this round, on the job's line
 	until  time.Time
 	rounds int // redirects so far
 	show   url.Values
@@ -170,6 +209,7 @@ func (s *Server) resume(f render) handler {
 		if n, err := strconv.Atoi(q.Get(paramRounds)); err == nil {
 			a.rounds = max(n, 0)
 		}
+		a.token = s.join(r, a.job)
 		return s.await(w, r, a, f)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"mime/multipart"
 	"net/http"
 	"time"
 
@@ -38,7 +39,7 @@ func readBody(r *http.Request) ([]byte, error) {
 	}
 	b, err := io.ReadAll(r.Body)
 	if err == nil {
-		if r.Header.Get(retryCount) != "" {
+		if r.Header.Get(retryCount) != "" || r.Header.Get(idempotencyKey) != "" {
 			exchangeOf(r).digest = digest(r.Header.Get("Content-Type"), b)
 		}
 		return b, nil
@@ -49,14 +50,31 @@ func readBody(r *http.Request) ([]byte, error) {
 	return nil, &imagegen.Error{Kind: imagegen.KindInvalidJSON, Message: "The request body could not be read whole.", Err: err}
 }
 
-// digest tells bodies apart. The boundary of a form, which is drawn anew for each try, does not count.
+// digest tells bodies apart: by their bytes, forms by their fields, as the boundary between these is drawn anew for each
+// try. What cannot be read as a form is no more than bytes.
 func digest(contentType string, body []byte) [sha256.Size]byte {
-	if media, params, err := mime.ParseMediaType(contentType); err == nil && media == "multipart/form-data" {
-		if boundary := params["boundary"]; boundary != "" {
-			body = bytes.ReplaceAll(body, []byte(boundary), nil)
-		}
+	media, params, err := mime.ParseMediaType(contentType)
+	if err != nil || media != "multipart/form-data" {
+		return sha256.Sum256(body)
 	}
-	return sha256.Sum256(body)
+	fields := sha256.New()
+	form := multipart.NewReader(bytes.NewReader(body), params["boundary"])
+	for {
+		part, err := form.NextRawPart()
+		if errors.Is(err, io.EOF) {
+			return [sha256.Size]byte(fields.Sum(nil))
+		}
+		if err != nil {
+			return sha256.Sum256(body)
+		}
+		content := sha256.New()
+		if _, err := io.Copy(content, part); err != nil {
+			return sha256.Sum256(body)
+		}
+		name := sha256.Sum256([]byte(part.FormName()))
+		_, _ = fields.Write(name[:])
+		_, _ = fields.Write(content.Sum(nil))
+	}
 }
 
 func tooLarge(limit int64) *imagegen.Error {

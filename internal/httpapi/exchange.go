@@ -23,7 +23,7 @@ type exchange struct {
 	w         middleware.WrapResponseWriter
 	key       *Key              // once authenticated
 	owner     string            // who has the key
-	digest    [sha256.Size]byte // of the body, where its client counts its tries
+	digest    [sha256.Size]byte // of the body, where the request may be one of several
 	jobID     job.ID            // once there is a job
 	text      bool              // answered with text: nothing is drawn
 	route     string            // overrides the pattern in log and metrics

@@ -2,13 +2,10 @@ package httpapi
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
@@ -94,28 +91,42 @@ func inField(err error, field string) error {
 	return &renamed
 }
 
-// submit makes a job of the request, or joins the one that an earlier try of it made, and names it in the reply.
-func (s *Server) submit(w http.ResponseWriter, r *http.Request, o order, class job.Class) (job.Job, error) {
+// submit makes a job of the request, or joins the one that it stands for, and names it in the reply. waitFor is how long
+// the caller stays on the line; a job of nobody's is one of a batch.
+func (s *Server) submit(w http.ResponseWriter, r *http.Request, o order, waitFor time.Duration) (job.Submission, error) {
 	x := exchangeOf(r)
-	n := job.New{Owner: x.owner, Spec: o.spec, Class: class, Wish: o.wish}
-	n.Fingerprint, n.Repeated = x.fingerprint(r), repeated(r)
+	n := job.New{
+		Owner: x.owner, Spec: o.spec, Class: job.ClassInteractive, Wish: o.wish, WaitFor: waitFor,
+		Limits: job.Limits{RPM: x.key.RPM, MaxPending: x.key.MaxPending, ImagesPerDay: x.key.ImagesPerDay},
+	}
+	if waitFor == 0 {
+		n.Class = job.ClassBatch
+	}
+	var err error
+	if n.Claim, err = x.claim(r); err != nil {
+		return job.Submission{}, err
+	}
 	if o.upload != nil {
 		n.ID = job.NewID()
 		if err := s.files.Put(r.Context(), o.upload.name, string(n.ID), o.upload.picture); err != nil {
-			return job.Job{}, &imagegen.Error{
+			return job.Submission{}, &imagegen.Error{
 				Kind: imagegen.KindQueueUnavailable, Message: "the picture could not be stored at the moment; please try again", Err: err,
 			}
 		}
 	}
-	j, err := s.jobs.Submit(r.Context(), n)
-	if o.upload != nil && j.ID != n.ID { // refused, or joined to a job that has the picture
+	sub, err := s.jobs.Submit(r.Context(), n)
+	if o.upload != nil && sub.Job.ID != n.ID { // refused, or joined to a job that has the picture
 		s.discard(r.Context(), n.ID)
 	}
+	setRate(w.Header(), sub.Rate)
 	if err != nil {
-		return job.Job{}, err
+		return job.Submission{}, err
 	}
-	x.hold(w, j.ID)
-	return j, nil
+	if sub.Joined && n.Claim.Mode == job.ClaimByKey {
+		w.Header().Set("Idempotent-Replayed", "true")
+	}
+	x.hold(w, sub.Job.ID)
+	return sub, nil
 }
 
 // discardTimeout is what may be added to a refusal, which is promised within two seconds.
@@ -134,30 +145,6 @@ func (s *Server) discard(ctx context.Context, id job.ID) {
 func (x *exchange) hold(w http.ResponseWriter, id job.ID) {
 	x.jobID = id
 	w.Header().Set("X-Job-Id", string(id))
-}
-
-// retryCount is the header in which official SDKs count their automatic retries, from 0.
-const retryCount = "X-Stainless-Retry-Count"
-
-// repeated reports whether an official SDK says that it sends the request again.
-func repeated(r *http.Request) bool {
-	count := r.Header.Get(retryCount)
-	return count != "" && strings.Trim(count, "0") != ""
-}
-
-// fingerprint names a request that its client may send again: by key, path and body. It is empty where the client does
-// not say that it counts its tries.
-func (x *exchange) fingerprint(r *http.Request) string {
-	if r.Header.Get(retryCount) == "" {
-		return ""
-	}
-	h := sha256.New()
-	for _, part := range []string{x.owner, r.URL.Path} {
-		sum := sha256.Sum256([]byte(part))
-		_, _ = h.Write(sum[:])
-	}
-	_, _ = h.Write(x.digest[:])
-	return hex.EncodeToString(h.Sum(nil))
 }
 
 func (s *Server) chat(w http.ResponseWriter, r *http.Request) error {

@@ -39,17 +39,20 @@ const (
 
 // fakeJobs is a job service whose jobs are finished as soon as they are made, unless a field says otherwise.
 type fakeJobs struct {
-	submitFunc   func(context.Context, job.New) (job.Job, error)
+	submitFunc   func(context.Context, job.New) (job.Submission, error)
 	getFunc      func(context.Context, string, job.ID) (job.Job, error)
 	waitFunc     func(context.Context, string, job.ID) (job.Job, error)
-	positionFunc func(context.Context, job.Job) (int, error)
+	outlookFunc  func(context.Context, ...job.Job) ([]job.Outlook, error)
+	followFunc   func(ctx context.Context, seen int64, beat job.Beat, tell func(job.Job) error) error
+	listFunc     func(context.Context, string, job.ListQuery) ([]job.Job, bool, error)
 	cancelFunc   func(context.Context, string, job.ID) (job.Job, error)
 
 	mu   sync.Mutex
 	made []job.New
+	line []string // what became of callers: "join", "leave" or "keep", and the token
 }
 
-func (f *fakeJobs) Submit(ctx context.Context, n job.New) (job.Job, error) {
+func (f *fakeJobs) Submit(ctx context.Context, n job.New) (job.Submission, error) {
 	f.mu.Lock()
 	f.made = append(f.made, n)
 	f.mu.Unlock()
@@ -60,7 +63,43 @@ func (f *fakeJobs) Submit(ctx context.Context, n job.New) (job.Job, error) {
 	if n.ID != "" {
 		j.ID = n.ID
 	}
-	return j, nil
+	sub := job.Submission{Job: j}
+	if n.WaitFor > 0 {
+		sub.Token = "token"
+	}
+	return sub, nil
+}
+
+func (f *fakeJobs) Join(context.Context, job.ID, time.Duration) (string, error) {
+	return "again", f.noted("join again")
+}
+
+func (f *fakeJobs) Leave(_ context.Context, _ job.ID, token string) { _ = f.noted("leave " + token) }
+
+func (f *fakeJobs) Keep(_ context.Context, _ job.ID, token string) error {
+	return f.noted("keep " + token)
+}
+
+func (f *fakeJobs) noted(what string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.line = append(f.line, what)
+	return nil
+}
+
+func (f *fakeJobs) Follow(
+	ctx context.Context, _ string, _ job.ID, seen int64, beat job.Beat, tell func(job.Job) error,
+) error {
+	return f.followFunc(ctx, seen, beat, tell)
+}
+
+func (f *fakeJobs) List(ctx context.Context, owner string, q job.ListQuery) ([]job.Job, bool, error) {
+	return f.listFunc(ctx, owner, q)
+}
+
+func (f *fakeJobs) Delete(ctx context.Context, owner string, id job.ID) error {
+	_, err := f.Cancel(ctx, owner, id)
+	return err
 }
 
 // last returns the job that was asked for last.
@@ -168,11 +207,11 @@ func (f *fakeFiles) Open(_ context.Context, name string) (*imagestore.File, erro
 	}, nil
 }
 
-func (f *fakeJobs) Position(ctx context.Context, j job.Job) (int, error) {
-	if f.positionFunc != nil {
-		return f.positionFunc(ctx, j)
+func (f *fakeJobs) Outlook(ctx context.Context, jobs ...job.Job) ([]job.Outlook, error) {
+	if f.outlookFunc != nil {
+		return f.outlookFunc(ctx, jobs...)
 	}
-	return 0, nil
+	return make([]job.Outlook, len(jobs)), nil
 }
 
 // never waits for a job that does not finish.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
+	"github.com/zimage-gateway/zimage-gateway/internal/job"
 	"github.com/zimage-gateway/zimage-gateway/internal/openai"
 )
 
@@ -86,6 +87,16 @@ func retryAfter(h http.Header, d time.Duration) int64 {
 	seconds := int64((min(max(d, time.Second), maxRetryAfter) + time.Second - 1) / time.Second)
 	h.Set("Retry-After", strconv.FormatInt(seconds, 10))
 	return seconds
+}
+
+// setRate says how much of a key's rate is left, in the headers and units of OpenAI's API; nil says nothing.
+func setRate(h http.Header, rate *job.Rate) {
+	if rate == nil {
+		return
+	}
+	h.Set("X-Ratelimit-Limit-Requests", strconv.Itoa(rate.Limit))
+	h.Set("X-Ratelimit-Remaining-Requests", strconv.Itoa(rate.Remaining))
+	h.Set("X-Ratelimit-Reset-Requests", rate.Reset.Round(time.Millisecond).String())
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) error {

@@ -36,17 +36,17 @@ func (s *Server) createResponse(w http.ResponseWriter, r *http.Request) error {
 	o.wish = job.Wish{Metadata: req.Metadata, Background: req.Background}
 	switch {
 	case req.Stream:
-		j, err := s.submit(w, r, o, job.ClassInteractive)
+		sub, err := s.submit(w, r, o, s.patience)
 		if err != nil {
 			return err
 		}
-		return s.streamResponse(w, r, j, -1)
+		return s.streamResponse(w, r, sub, -1)
 	case req.Background:
-		j, err := s.submit(w, r, o, job.ClassBatch)
+		sub, err := s.submit(w, r, o, 0)
 		if err != nil {
 			return err
 		}
-		return s.writeResponse(w, r, j)
+		return s.writeResponse(w, r, sub.Job)
 	}
 	return s.plain(w, r, o, url.Values{}, s.renderResponse)
 }
@@ -91,7 +91,7 @@ func (s *Server) getResponse(w http.ResponseWriter, r *http.Request) error {
 			}
 		}
 	}
-	return s.streamResponse(w, r, j, after)
+	return s.streamResponse(w, r, job.Submission{Job: j}, after)
 }
 
 func (s *Server) cancelResponse(w http.ResponseWriter, r *http.Request) error {
@@ -133,6 +133,6 @@ func (s *Server) writeResponse(w http.ResponseWriter, r *http.Request, j job.Job
 	return writeJSON(w, http.StatusOK, openai.NewResponse(j, contents))
 }
 
-func (s *Server) streamResponse(w http.ResponseWriter, r *http.Request, j job.Job, after int) error {
-	return s.stream(r, j, openai.NewResponseStream(s.beginStream(w, r), after), anyContents)
+func (s *Server) streamResponse(w http.ResponseWriter, r *http.Request, sub job.Submission, after int) error {
+	return s.stream(r, sub, openai.NewResponseStream(s.beginStream(w, r), after), anyContents)
 }

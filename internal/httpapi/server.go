@@ -20,17 +20,29 @@ import (
 
 // Jobs is the job service as the handlers need it. Its methods are safe for concurrent use.
 type Jobs interface {
-	// Submit records the job and queues its pictures. Its error is a classified *imagegen.Error.
-	Submit(ctx context.Context, n job.New) (job.Job, error)
+	// Submit records the job and queues its pictures, or joins the one that the request stands for. Its error is a
+	// classified *imagegen.Error; the rate may be there beside it.
+	Submit(ctx context.Context, n job.New) (job.Submission, error)
 	// Get reads a job; another owner's is KindJobNotFound.
 	Get(ctx context.Context, owner string, id job.ID) (job.Job, error)
 	// Wait blocks until the job is terminal or ctx ends (then its error is context.Cause(ctx)).
 	Wait(ctx context.Context, owner string, id job.ID, beat job.Beat) (job.Job, error)
+	// Follow calls tell with the job as it is, unless that is the version seen, and after each change until it is terminal.
+	Follow(ctx context.Context, owner string, id job.ID, seen int64, beat job.Beat, tell func(job.Job) error) error
+	// Join puts a caller on the line of a job for at most d, so that it is not dropped meanwhile.
+	Join(ctx context.Context, id job.ID, d time.Duration) (token string, err error)
+	// Leave takes a caller off the line that does not wait any more.
+	Leave(ctx context.Context, id job.ID, token string)
+	// Keep takes a caller off the line that was promised that the job goes on.
+	Keep(ctx context.Context, id job.ID, token string) error
 	// Cancel ends a job that is not terminal yet, and returns it as it is then.
 	Cancel(ctx context.Context, owner string, id job.ID) (job.Job, error)
-	// Position estimates how many pictures will start before the job's next one, itself included: 1 is next, 0 not
-	// waiting.
-	Position(ctx context.Context, j job.Job) (int, error)
+	// Delete cancels a job that is not terminal yet, and forgets it.
+	Delete(ctx context.Context, owner string, id job.ID) error
+	// List returns an owner's jobs, newest first, and whether there are more.
+	List(ctx context.Context, owner string, q job.ListQuery) (jobs []job.Job, more bool, err error)
+	// Outlook estimates for each job when it will be done.
+	Outlook(ctx context.Context, jobs ...job.Job) ([]job.Outlook, error)
 }
 
 // Metrics is told of every finished request. Its methods are safe for concurrent use and do not block.
@@ -67,6 +79,9 @@ type Config struct {
 	Metrics  Metrics // nil: none
 	Pictures Pictures
 	Files    Files // nil: uploads are refused
+	// CheckWebhookFunc returns why a client's server may not be told at that URL, in words for the client; nil: webhooks are
+	// off.
+	CheckWebhookFunc func(rawURL string) error
 	// MaxBodyBytes bounds request bodies; 0: 25 MiB.
 	MaxBodyBytes int64
 	// SyncTimeout is the longest wait of a synchronous call, streams included; 0: 5 minutes.
@@ -103,6 +118,7 @@ type Server struct {
 	trust        bool
 	pictures     Pictures
 	files        Files
+	checkWebhook func(rawURL string) error
 	keepalive    time.Duration
 	housekeeping bool
 	draining     atomic.Bool   // no new request will be taken
@@ -123,7 +139,7 @@ func New(c Config) (*Server, error) {
 	s := &Server{
 		jobs: c.Jobs, catalog: c.Catalog, keys: keys, log: c.Logger, metrics: c.Metrics,
 		maxBody: c.MaxBodyBytes, patience: c.SyncTimeout, pause: c.StreamKeepalive, trust: c.TrustProxyHeaders,
-		pictures: c.Pictures, files: c.Files, keepalive: c.SyncKeepalive, housekeeping: !c.DrawHousekeeping,
+		pictures: c.Pictures, files: c.Files, checkWebhook: c.CheckWebhookFunc, keepalive: c.SyncKeepalive, housekeeping: !c.DrawHousekeeping,
 		converting: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 		landing:    landingPage{version: c.Version, publicURL: c.PublicURL, model: c.Catalog.Default().ID},
 	}
@@ -179,7 +195,11 @@ func (s *Server) routes(origins []string) *chi.Mux {
 		m.Get("/v1/responses/{id}", s.handle(s.getResponse))
 		m.Post("/v1/responses/{id}/cancel", s.handle(s.cancelResponse))
 		m.Post("/v1/jobs", s.handle(s.createJob))
+		m.Get("/v1/jobs", s.handle(s.listJobs))
 		m.Get("/v1/jobs/{id}", s.handle(s.getJob))
+		m.Delete("/v1/jobs/{id}", s.handle(s.deleteJob))
+		m.Get("/v1/jobs/{id}/events", s.handle(s.followJob))
+		m.Post("/v1/jobs/{id}/cancel", s.handle(s.cancelJob))
 	})
 	// Who has no key is not told which paths exist.
 	m.NotFound(s.authenticate(s.handle(s.notFound)).ServeHTTP)

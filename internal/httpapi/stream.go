@@ -28,16 +28,16 @@ func (s *Server) beginStream(w http.ResponseWriter, r *http.Request) io.Writer {
 
 // streamChat answers a chat call as events. A refused job still has its own status.
 func (s *Server) streamChat(w http.ResponseWriter, r *http.Request, o order, options openai.ChatOptions) error {
-	j, err := s.submit(w, r, o, job.ClassInteractive)
+	sub, err := s.submit(w, r, o, s.patience)
 	if err != nil {
 		return err
 	}
-	return s.stream(r, j, openai.NewChatStream(s.beginStream(w, r), j, options), noContents)
+	return s.stream(r, sub, openai.NewChatStream(s.beginStream(w, r), sub.Job, options), noContents)
 }
 
 // streamImages answers an images call as events.
 func (s *Server) streamImages(w http.ResponseWriter, r *http.Request, o order, edit bool, format openai.ResponseFormat) error {
-	j, err := s.submit(w, r, o, job.ClassInteractive)
+	sub, err := s.submit(w, r, o, s.patience)
 	if err != nil {
 		return err
 	}
@@ -45,12 +45,12 @@ func (s *Server) streamImages(w http.ResponseWriter, r *http.Request, o order, e
 	if format.Needs() {
 		need = allContents
 	}
-	return s.stream(r, j, openai.NewImageStream(s.beginStream(w, r), edit, format), need)
+	return s.stream(r, sub, openai.NewImageStream(s.beginStream(w, r), edit, format), need)
 }
 
 // signs of life of a stream.
 type signs interface {
-	Waiting(position int) error
+	Waiting(o job.Outlook) error
 	Beat() error
 }
 
@@ -72,11 +72,14 @@ const (
 )
 
 // stream writes all of a stream.
-func (s *Server) stream(r *http.Request, j job.Job, out events, n need) error {
-	if err := out.Start(j); err != nil {
-		return err
+func (s *Server) stream(r *http.Request, sub job.Submission, out events, n need) error {
+	j := sub.Job
+	err := out.Start(j)
+	var finished job.Job
+	if err == nil {
+		finished, err = s.follow(r.Context(), out, j)
 	}
-	finished, err := s.follow(r.Context(), out, j)
+	s.part(r, line{j.ID, sub.Token}, err)
 	if err == nil {
 		j = finished
 		if e := openai.JobError(j); e != nil {
@@ -105,7 +108,7 @@ func (s *Server) follow(ctx context.Context, out signs, j job.Job) (job.Job, err
 	defer cancel()
 	spoke := time.Now()
 	return s.jobs.Wait(ctx, j.Owner, j.ID, job.Beat{Every: s.pause, Func: func(ctx context.Context) error {
-		if err := out.Waiting(s.position(ctx, j)); err != nil {
+		if err := out.Waiting(s.outlook(ctx, j)); err != nil {
 			return err
 		}
 		if time.Since(spoke)+s.pause > maxSilence {
@@ -137,7 +140,7 @@ func (s *Server) contentsAlive(ctx context.Context, out signs, j job.Job) ([]*op
 		case f := <-done:
 			return f.contents, errors.Join(broken, f.err)
 		case <-tick.C:
-			if err := out.Waiting(0); err != nil && broken == nil {
+			if err := out.Waiting(job.Outlook{}); err != nil && broken == nil {
 				broken = err
 				cancel()
 			}

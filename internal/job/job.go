@@ -21,6 +21,11 @@ const (
 	StatusCancelled  Status = "cancelled"
 )
 
+// Statuses lists all states.
+func Statuses() []Status {
+	return []Status{StatusQueued, StatusInProgress, StatusCompleted, StatusFailed, StatusCancelled}
+}
+
 // Terminal reports whether the state is final.
 func (s Status) Terminal() bool {
 	return s == StatusCompleted || s == StatusFailed || s == StatusCancelled

@@ -27,47 +27,47 @@ type DropRule struct {
 // leftJobs are the jobs whose last caller on this process left a moment ago.
 type leftJobs struct {
 	mu    sync.Mutex
-	jobs  []leftJob // by time
+	jobs  []leftJob // the first one first
 	added chan struct{}
 }
 
 type leftJob struct {
-	job Job
+	id  ID
 	due time.Time
 }
 
 func newLeftJobs() leftJobs { return leftJobs{added: make(chan struct{}, 1)} }
 
-func (l *leftJobs) add(j Job) {
+func (l *leftJobs) add(id ID) {
 	l.mu.Lock()
-	l.jobs = append(l.jobs, leftJob{j, time.Now().Add(leftGrace)})
+	l.jobs = append(l.jobs, leftJob{id, time.Now().Add(leftGrace)})
 	l.mu.Unlock()
 	signal(l.added)
 }
 
 // next returns the job that was left first, and takes it off if it is due; wait says how long it is until then, 0 where
 // there is none.
-func (l *leftJobs) next() (j Job, due bool, wait time.Duration) {
+func (l *leftJobs) next() (id ID, due bool, wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.jobs) == 0 {
-		return Job{}, false, 0
+		return "", false, 0
 	}
 	first := l.jobs[0]
 	if wait := time.Until(first.due); wait > 0 {
-		return Job{}, false, wait
+		return "", false, wait
 	}
 	l.jobs = l.jobs[1:]
-	return first.job, true, 0
+	return first.id, true, 0
 }
 
 // Run drops jobs that nobody waits for any more, until ctx ends. It returns nil then. Those whose grace is not over by
 // then go on.
 func (s *Service) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
-		j, due, wait := s.left.next()
+		id, due, wait := s.left.next()
 		if due {
-			s.drop(ctx, j)
+			s.drop(ctx, id)
 			continue
 		}
 		var again <-chan time.Time
@@ -84,55 +84,64 @@ func (s *Service) Run(ctx context.Context) error {
 }
 
 // drop cancels a job that was left, if nobody has joined it since, here or elsewhere.
-func (s *Service) drop(ctx context.Context, j Job) {
-	end, err := s.store.Cancel(ctx, j.ID, &DropRule{Left: leftGrace, Started: s.cfg.Drop == DropAlways})
+func (s *Service) drop(ctx context.Context, id ID) {
+	j, err := s.store.Get(ctx, id)
+	var end Ending
+	if err == nil {
+		end, err = s.store.Cancel(ctx, id, &DropRule{Left: leftGrace, Started: s.cfg.Drop == DropAlways})
+	}
 	if err != nil {
 		if !errors.Is(err, ErrNotFound) && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "drop a job that nobody waits for; it goes on", slog.String("job_id", string(j.ID)), slog.Any("error", err))
+			s.log.WarnContext(ctx, "drop a job that nobody waits for; it goes on", slog.String("job_id", string(id)), slog.Any("error", err))
 		}
 		return
 	}
 	if end.Status == StatusCancelled {
-		s.log.InfoContext(ctx, "dropped a job that nobody waits for", slog.String("job_id", string(j.ID)))
+		s.log.InfoContext(ctx, "dropped a job that nobody waits for", slog.String("job_id", string(id)))
 	}
 	s.cancelled(ctx, j, end)
 }
 
 // Join puts a caller on the line of a job for at most d, so that it is not dropped meanwhile. The token is empty where
 // that has no meaning: nothing will drop the job.
-func (s *Service) Join(ctx context.Context, j Job, d time.Duration) (token string, err error) {
-	if s.cfg.Drop == DropNever || j.Class != ClassInteractive || j.Status.Terminal() {
+func (s *Service) Join(ctx context.Context, id ID, d time.Duration) (token string, err error) {
+	if s.cfg.Drop == DropNever || !id.Valid() {
 		return "", nil
 	}
 	token = newToken()
-	if err := s.store.Join(ctx, j.ID, token, d); err != nil && !errors.Is(err, ErrNotFound) {
+	on, err := s.store.join(ctx, id, token, d)
+	if err != nil {
 		return "", unavailable(err)
+	}
+	if !on {
+		return "", nil
 	}
 	return token, nil
 }
 
 // Leave takes a caller off the line of a job that it does not wait for any more. If it was the last one, the job is
 // dropped after a while, unless another one joins.
-func (s *Service) Leave(ctx context.Context, j Job, token string) {
+func (s *Service) Leave(ctx context.Context, id ID, token string) {
 	if token == "" {
 		return
 	}
-	last, err := s.store.leave(context.WithoutCancel(ctx), j.ID, token)
+	last, err := s.store.leave(context.WithoutCancel(ctx), id, token)
 	if err != nil {
-		s.log.WarnContext(ctx, "note that a caller left; its job goes on", slog.String("job_id", string(j.ID)), slog.Any("error", err))
+		s.log.WarnContext(ctx, "note that a caller left; its job goes on", slog.String("job_id", string(id)), slog.Any("error", err))
 		return
 	}
 	if last {
-		s.left.add(j)
+		s.left.add(id)
 	}
 }
 
-// Keep takes a caller off the line that was promised that the job goes on, whoever leaves after it.
-func (s *Service) Keep(ctx context.Context, j Job, token string) error {
-	if s.cfg.Drop == DropNever || j.Class != ClassInteractive || j.Status.Terminal() {
+// Keep takes a caller off the line that was promised that the job goes on, whoever leaves after it; the token may be
+// empty.
+func (s *Service) Keep(ctx context.Context, id ID, token string) error {
+	if s.cfg.Drop == DropNever {
 		return nil
 	}
-	if err := s.store.Keep(context.WithoutCancel(ctx), j.ID, token); err != nil && !errors.Is(err, ErrNotFound) {
+	if err := s.store.keep(context.WithoutCancel(ctx), id, token); err != nil {
 		return unavailable(err)
 	}
 	return nil

@@ -14,27 +14,26 @@ const leftGrace = 5 * time.Second
 
 func newToken() string { return rand.Text() }
 
-// Join puts a caller on the line of a job for at most d. It returns ErrNotFound where there is none.
-func (s *Store) Join(ctx context.Context, id ID, token string, d time.Duration) error {
+// join puts a caller on the line of a job for at most d. on is false where that has no meaning: the job is no caller's, or
+// it has ended.
+func (s *Store) join(ctx context.Context, id ID, token string, d time.Duration) (on bool, err error) {
 	return s.line(ctx, joinScript, id, token, d.Milliseconds())
 }
 
-// Keep takes a caller off the line that was promised that the job goes on. It does so whoever leaves after that.
-func (s *Store) Keep(ctx context.Context, id ID, token string) error {
-	return s.line(ctx, keepScript, id, token)
+// keep takes a caller off the line that was promised that the job goes on. It does so whoever leaves after that.
+func (s *Store) keep(ctx context.Context, id ID, token string) error {
+	_, err := s.line(ctx, keepScript, id, token)
+	return err
 }
 
-func (s *Store) line(ctx context.Context, script *redis.Script, id ID, args ...any) error {
+func (s *Store) line(ctx context.Context, script *redis.Script, id ID, args ...any) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, createTimeout)
 	defer cancel()
-	found, err := script.Run(ctx, s.client, []string{recordKey(id)}, args...).Int()
+	done, err := script.Run(ctx, s.client, []string{recordKey(id)}, args...).Int()
 	if err != nil {
-		return fmt.Errorf("note who waits for job %s: %w", id, err)
+		return false, fmt.Errorf("note who waits for job %s: %w", id, err)
 	}
-	if found == 0 {
-		return ErrNotFound
-	}
-	return nil
+	return done == 1, nil
 }
 
 // leave takes a caller off the line and reports whether it was the last one of a job that may be dropped.
@@ -48,13 +47,21 @@ func (s *Store) leave(ctx context.Context, id ID, token string) (last bool, err 
 	return left == 1, nil
 }
 
+// luaCallers defines callers(): whether a job is one that callers wait for, and not finished.
+const luaCallers = `
+local function callers(key)
+  local r = redis.call("HMGET", key, "status", "class")
+  return (r[1] == "queued" or r[1] == "in_progress") and r[2] == "interactive"
+end
+`
+
 // joinScript puts a caller on the line.
 //
 //	KEYS[1] record
 //	ARGV    token, how long it stays at most (ms)
-//	returns 1, or 0 where there is no record
-var joinScript = redis.NewScript(luaNow + `
-if redis.call("EXISTS", KEYS[1]) == 0 then return 0 end
+//	returns 1, or 0 where the job is nobody's on the line: there is none, it has ended, or is a batch job
+var joinScript = redis.NewScript(luaNow + luaCallers + `
+if not callers(KEYS[1]) then return 0 end
 redis.call("HSET", KEYS[1], "w:" .. ARGV[1], str(now() + tonumber(ARGV[2])))
 redis.call("HDEL", KEYS[1], "left")
 return 1
@@ -64,9 +71,9 @@ return 1
 //
 //	KEYS[1] record
 //	ARGV    token of the caller that leaves, or ""
-//	returns 1, or 0 where there is no record
-var keepScript = redis.NewScript(`
-if redis.call("EXISTS", KEYS[1]) == 0 then return 0 end
+//	returns 1, or 0 as joinScript does
+var keepScript = redis.NewScript(luaCallers + `
+if not callers(KEYS[1]) then return 0 end
 redis.call("HDEL", KEYS[1], "w:" .. ARGV[1], "left")
 redis.call("HSET", KEYS[1], "keep", "1")
 return 1

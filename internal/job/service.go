@@ -151,9 +151,32 @@ type Beat struct {
 
 // Wait blocks until the job is terminal, or until ctx ends: then its error is the context's cause. While Redis is away
 // it goes on waiting. It reads the record once, and again when something is heard of the job.
-func (s *Service) Wait(ctx context.Context, owner string, id ID, beat Beat) (Job, error) {
+func (s *Service) Wait(ctx context.Context, owner string, id ID, beat Beat) (ended Job, err error) {
 	watch := s.watcher.Watch(id)
 	defer watch.Stop()
+	err = s.follow(ctx, watch, owner, id, beat, func(j Job) error {
+		ended = j
+		return nil
+	})
+	return ended, err
+}
+
+// Follow calls tell with the job as it is, unless that is the version seen, and again with each version after it until one
+// is terminal; of changes in quick succession only with the last. Else it is like [Service.Wait]. An error of tell ends it.
+func (s *Service) Follow(ctx context.Context, owner string, id ID, seen int64, beat Beat, tell func(Job) error) error {
+	watch := s.watcher.WatchChanges(id)
+	defer watch.Stop()
+	return s.follow(ctx, watch, owner, id, beat, func(j Job) error {
+		if j.Version == seen {
+			return nil
+		}
+		seen = j.Version
+		return tell(j)
+	})
+}
+
+// follow looks at the job now and whenever the watch says so, until it is terminal.
+func (s *Service) follow(ctx context.Context, watch *Watch, owner string, id ID, beat Beat, look func(Job) error) error {
 	var beats <-chan time.Time
 	if beat.Every > 0 {
 		ticker := time.NewTicker(beat.Every)
@@ -162,27 +185,28 @@ func (s *Service) Wait(ctx context.Context, owner string, id ID, beat Beat) (Job
 	}
 	for {
 		j, err := s.Get(ctx, owner, id)
-		if err == nil && j.Status.Terminal() {
-			return j, nil
-		}
 		var again <-chan time.Time
-		if err != nil {
-			if imagegen.AsError(err).Kind == imagegen.KindJobNotFound {
-				return Job{}, err
+		switch {
+		case err == nil:
+			if err := look(j); err != nil || j.Status.Terminal() {
+				return err
 			}
+		case imagegen.AsError(err).Kind == imagegen.KindJobNotFound:
+			return err
+		default:
 			again = time.After(lookAgain)
 		}
-		for look := false; !look; {
+		for waiting := true; waiting; {
 			select {
 			case <-ctx.Done():
-				return Job{}, context.Cause(ctx)
+				return context.Cause(ctx)
 			case <-watch.C:
-				look = true
+				waiting = false
 			case <-again:
-				look = true
+				waiting = false
 			case <-beats:
 				if err := beat.Func(ctx); err != nil {
-					return Job{}, err
+					return err
 				}
 			}
 		}

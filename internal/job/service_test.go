@@ -13,17 +13,20 @@ import (
 
 func submit(t *testing.T, s system, n job.New) job.Job {
 	t.Helper()
-	j, err := s.service.Submit(t.Context(), n)
+	sub, err := s.service.Submit(t.Context(), n)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return j
+	return sub.Job
 }
 
 // request is a job as a client's request makes it; repeated says that the client sends it again.
-func request(owner, fingerprint string, repeated bool) job.New {
+func request(owner, body string, repeated bool) job.New {
 	n := newJob(1)
-	n.Owner, n.Fingerprint, n.Repeated = owner, fingerprint, repeated
+	n.Owner, n.Claim = owner, job.Claim{Mode: job.ClaimFirst, Key: owner + body, Body: body}
+	if repeated {
+		n.Claim.Mode = job.ClaimRetry
+	}
 	return n
 }
 

@@ -42,11 +42,14 @@ func newRecord(t *testing.T, url string, seeds ...uint32) record {
 	t.Helper()
 	r := record{t: t, client: connect(t, url), id: job.NewID()}
 	r.store = job.NewStore(r.client, time.Hour)
-	if _, err := r.store.Create(t.Context(), r.id, newJob(seeds...)); err != nil {
+	if _, err := r.store.Create(t.Context(), r.id, newJob(seeds...), express, ""); err != nil {
 		t.Fatal(err)
 	}
 	return r
 }
+
+// express is where the pictures of the tests' jobs wait.
+var express = []string{"exacg-express", "exacg-express", "exacg-express"}
 
 func newJob(seeds ...uint32) job.New {
 	return job.New{Owner: "owner", Class: job.ClassInteractive, Spec: imagegen.Spec{
@@ -56,7 +59,7 @@ func newJob(seeds ...uint32) job.New {
 }
 
 func (r record) task(image int, generation int64) job.Task {
-	return job.Task{Job: r.id, Image: image, Generation: generation, Queue: "exacg-express"}
+	return job.Task{Job: r.id, Image: image, Generation: generation, Queue: "exacg-express", Owner: "owner"}
 }
 
 func (r record) start(image int, callID string, o job.StartOptions) job.Start {
@@ -74,7 +77,7 @@ func (r record) finish(image int, callID string, f job.Finish) job.Status {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return s
+	return s.Status
 }
 
 func (r record) get() job.Job {
@@ -340,13 +343,13 @@ func TestCreateNeverLandsLate(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, redistest.Options{})
 	store := job.NewStore(connect(t, server.URL()), time.Hour)
-	if _, err := store.Create(t.Context(), job.NewID(), newJob(1)); err != nil {
+	if _, err := store.Create(t.Context(), job.NewID(), newJob(1), express, ""); err != nil {
 		t.Fatal(err)
 	}
 	server.Freeze()
 	late := job.NewID()
 	began := time.Now()
-	if _, err := store.Create(t.Context(), late, newJob(1)); err == nil {
+	if _, err := store.Create(t.Context(), late, newJob(1), express, ""); err == nil {
 		t.Fatal("a frozen Redis took a job")
 	}
 	if took := time.Since(began); took > 2*time.Second {
@@ -354,7 +357,7 @@ func TestCreateNeverLandsLate(t *testing.T) {
 	}
 	server.Thaw()
 	after := job.NewID()
-	if _, err := store.Create(t.Context(), after, newJob(1)); err != nil {
+	if _, err := store.Create(t.Context(), after, newJob(1), express, ""); err != nil {
 		t.Fatalf("after the thaw: %v", err)
 	}
 	if _, err := store.Get(t.Context(), late); !errors.Is(err, job.ErrNotFound) {
@@ -367,7 +370,7 @@ func TestCreateLearnsAClockThatWasSet(t *testing.T) {
 	t.Parallel()
 	r := newRecord(t, redistest.URL(t), 1)
 	r.store.SetSkew(-time.Hour)
-	if _, err := r.store.Create(t.Context(), job.NewID(), newJob(1)); err != nil {
+	if _, err := r.store.Create(t.Context(), job.NewID(), newJob(1), express, ""); err != nil {
 		t.Error(err)
 	}
 }
@@ -391,7 +394,7 @@ func TestCreateSurvivesScriptFlush(t *testing.T) {
 		if err := r.client.ScriptFlush(context.WithoutCancel(t.Context())).Err(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.store.Create(t.Context(), job.NewID(), newJob(1)); err != nil {
+		if _, err := r.store.Create(t.Context(), job.NewID(), newJob(1), express, ""); err != nil {
 			t.Error(err)
 		}
 	})

@@ -155,9 +155,9 @@ func (s *Service) join(ctx context.Context, n New, held admission) (sub Submissi
 	}
 	sub = Submission{Job: j, Joined: true}
 	if n.WaitFor > 0 {
-		sub.Token, err = s.Join(ctx, j, n.WaitFor)
+		sub.Token, err = s.Join(ctx, j.ID, n.WaitFor)
 	} else {
-		err = s.Keep(ctx, j, "")
+		err = s.Keep(ctx, j.ID, "")
 	}
 	if err != nil {
 		return Submission{}, false, err

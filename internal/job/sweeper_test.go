@@ -13,9 +13,10 @@ import (
 
 // stubFinder says of every task whether it is lost.
 type stubFinder struct {
-	lost   bool
-	asked  []job.Task
-	queued []job.Task
+	lost    bool
+	asked   []job.Task
+	queued  []job.Task
+	removed []job.Task
 }
 
 func (f *stubFinder) Lost(_ context.Context, tasks []job.Task) ([]bool, error) {
@@ -29,6 +30,11 @@ func (f *stubFinder) Lost(_ context.Context, tasks []job.Task) ([]bool, error) {
 
 func (f *stubFinder) Enqueue(_ context.Context, tasks ...job.Task) error {
 	f.queued = append(f.queued, tasks...)
+	return nil
+}
+
+func (f *stubFinder) Remove(_ context.Context, tasks ...job.Task) error {
+	f.removed = append(f.removed, tasks...)
 	return nil
 }
 

@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
+
 	"github.com/zimage-gateway/zimage-gateway/internal/job"
 	"github.com/zimage-gateway/zimage-gateway/internal/redistest"
 )
@@ -17,6 +19,8 @@ type stubQueue struct {
 	tasks   chan job.Task
 	err     error
 	removed []job.Task
+	places  []int
+	pace    job.Pace
 }
 
 func (q *stubQueue) Enqueue(_ context.Context, tasks ...job.Task) error {
@@ -31,15 +35,20 @@ func (q *stubQueue) Remove(_ context.Context, tasks ...job.Task) error {
 	return nil
 }
 
-func (q *stubQueue) Position(context.Context, job.Task) (int, error) { return 3, nil }
+func (q *stubQueue) Outlook(_ context.Context, tasks ...job.Task) ([]int, job.Pace, error) {
+	return q.places[:len(tasks)], q.pace, q.err
+}
 
 type noMetrics struct{}
 
 func (noMetrics) JobSubmitted(string)               {}
+func (noMetrics) JobRefused(string)                 {}
+func (noMetrics) JobJoined(string)                  {}
 func (noMetrics) JobFinished(string, time.Duration) {}
 
 // system is a service with a running watcher.
 type system struct {
+	client  redis.UniversalClient
 	store   *job.Store
 	watcher *job.Watcher
 	service *job.Service
@@ -48,17 +57,25 @@ type system struct {
 
 func newSystem(t *testing.T, url string) system {
 	t.Helper()
+	return newSystemWith(t, url, job.ServiceConfig{MaxPending: 1000, Drop: job.DropQueued})
+}
+
+func newSystemWith(t *testing.T, url string, cfg job.ServiceConfig) system {
+	t.Helper()
 	client := connect(t, url)
-	s := system{store: job.NewStore(client, time.Hour), queue: &stubQueue{tasks: make(chan job.Task, 100)}}
+	s := system{client: client, store: job.NewStore(client, time.Hour), queue: &stubQueue{tasks: make(chan job.Task, 1000)}}
 	s.watcher = job.NewWatcher(client, s.store, slog.New(slog.DiscardHandler))
-	s.service = job.NewService(s.store, s.watcher, s.queue, noMetrics{}, slog.New(slog.DiscardHandler))
+	s.service = job.NewService(s.store, s.watcher, s.queue, job.NewRateLimiter(client), cfg, noMetrics{}, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
+	ended := make(chan error, 2)
 	go func() { ended <- s.watcher.Run(ctx) }()
+	go func() { ended <- s.service.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("watcher: %v", err)
+		for range 2 {
+			if err := <-ended; err != nil {
+				t.Errorf("watcher or service: %v", err)
+			}
 		}
 		if n := s.watcher.Waiting(); n != 0 {
 			t.Errorf("%d waiters are left", n)
@@ -100,10 +117,7 @@ func TestWaitHearsTheEnd(t *testing.T) {
 	t.Parallel()
 	redistest.Both(t, func(t *testing.T, url string) {
 		s := newSystem(t, url)
-		j, err := s.service.Submit(t.Context(), newJob(1, 2))
-		if err != nil {
-			t.Fatal(err)
-		}
+		j := submit(t, s, newJob(1, 2))
 		first, second := wait(t, s, j.ID), wait(t, s, j.ID)
 		draw(t, s.store, <-s.queue.tasks)
 		draw(t, s.store, <-s.queue.tasks)
@@ -118,10 +132,7 @@ func TestWaitHearsTheEnd(t *testing.T) {
 func TestWaitEnds(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t, redistest.URL(t))
-	j, err := s.service.Submit(t.Context(), newJob(1))
-	if err != nil {
-		t.Fatal(err)
-	}
+	j := submit(t, s, newJob(1))
 	timeout := &imagegen.Error{Kind: imagegen.KindGenerationTimeout}
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Millisecond, timeout)
 	defer cancel()
@@ -136,13 +147,10 @@ func TestWaitEnds(t *testing.T) {
 func TestWaitBeats(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t, redistest.URL(t))
-	j, err := s.service.Submit(t.Context(), newJob(1))
-	if err != nil {
-		t.Fatal(err)
-	}
+	j := submit(t, s, newJob(1))
 	gone := errors.New("the client is gone")
 	beats := 0
-	_, err = s.service.Wait(t.Context(), "owner", j.ID, job.Beat{Every: time.Millisecond, Func: func(context.Context) error {
+	_, err := s.service.Wait(t.Context(), "owner", j.ID, job.Beat{Every: time.Millisecond, Func: func(context.Context) error {
 		if beats++; beats == 3 {
 			return gone
 		}
@@ -158,10 +166,7 @@ func TestWaitSurvivesARestartOfRedis(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, redistest.Options{AppendOnly: true})
 	s := newSystem(t, server.URL())
-	j, err := s.service.Submit(t.Context(), newJob(1))
-	if err != nil {
-		t.Fatal(err)
-	}
+	j := submit(t, s, newJob(1))
 	result := wait(t, s, j.ID)
 	task := <-s.queue.tasks
 	// Whoever finishes the job does it before this watcher can have subscribed again: there is no event for it to hear.
@@ -176,11 +181,11 @@ func TestSubmitAcceptsWhatTheSweeperWillQueue(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t, redistest.URL(t))
 	s.queue.err = context.DeadlineExceeded
-	j, err := s.service.Submit(t.Context(), newJob(1))
+	sub, err := s.service.Submit(t.Context(), newJob(1))
 	if err != nil {
 		t.Fatalf("submit = %v, want an accepted job: its record is written", err)
 	}
-	if got, err := s.service.Get(t.Context(), "owner", j.ID); err != nil || got.Status != job.StatusQueued {
+	if got, err := s.service.Get(t.Context(), "owner", sub.Job.ID); err != nil || got.Status != job.StatusQueued {
 		t.Errorf("get = %s, %v", got.Status, err)
 	}
 }

@@ -60,7 +60,7 @@ func TestChatStream(t *testing.T) {
 			t.Parallel()
 			var out bytes.Buffer
 			s := openai.NewChatStream(&out, queued(1), c.options)
-			err := errors.Join(s.Start(queued(1)), s.Waiting(3), s.Waiting(0), s.Beat(), c.end(s))
+			err := errors.Join(s.Start(queued(1)), s.Waiting(job.Outlook{Position: 3}), s.Waiting(job.Outlook{}), s.Beat(), c.end(s))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -79,7 +79,7 @@ func TestChatStreamTellsOfABrokenWriter(t *testing.T) {
 	t.Parallel()
 	s := openai.NewChatStream(brokenWriter{}, job.Job{}, openai.ChatOptions{})
 	for name, err := range map[string]error{
-		"start": s.Start(queued(1)), "waiting": s.Waiting(1), "beat": s.Beat(), "finish": s.Finish(job.Job{}, nil),
+		"start": s.Start(queued(1)), "waiting": s.Waiting(job.Outlook{Position: 1}), "beat": s.Beat(), "finish": s.Finish(job.Job{}, nil),
 	} {
 		if !errors.Is(err, errBroken) {
 			t.Errorf("%s: got %v, want %v", name, err, errBroken)

@@ -12,19 +12,24 @@ import (
 // events writes server-sent events, several of them in one Write.
 type events struct{ w io.Writer }
 
-// event is one event; without a name it is data alone.
+// event is one event; without a name it is data alone. Most clients want no id.
 type event struct {
+	id   string
 	name string
 	data any
 }
 
-// Waiting writes a comment; position is the job's place in the queue, 0 if it has left it or nobody knows.
+// Waiting writes a comment with what is known of the wait.
 // A comment ends in one newline: parsers in released clients take an empty line after it for an event without data.
-func (e events) Waiting(position int) error {
-	if position > 0 {
-		return e.write(fmt.Appendf(nil, ": queued position=%d\n", position))
+func (e events) Waiting(o job.Outlook) error {
+	line := []byte(": waiting")
+	if o.Position > 0 {
+		line = fmt.Appendf(nil, ": queued position=%d", o.Position)
 	}
-	return e.write([]byte(": waiting\n"))
+	if eta := etaSeconds(o); eta != nil {
+		line = fmt.Appendf(line, " eta=%d", *eta)
+	}
+	return e.write(append(line, '\n'))
 }
 
 // Fail writes a failure in place of the picture. It is the last thing on the stream: clients take it for an exception.
@@ -53,6 +58,9 @@ func encodeEvents(all []event) ([]byte, error) {
 		line, err := Encode(e.data)
 		if err != nil {
 			return nil, err
+		}
+		if e.id != "" {
+			b.WriteString("id: " + e.id + "\n")
 		}
 		if e.name != "" {
 			b.WriteString("event: " + e.name + "\n")

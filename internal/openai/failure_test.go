@@ -61,7 +61,7 @@ func TestAStoredInternalErrorTellsNothing(t *testing.T) {
 	t.Parallel()
 	j := refused(queued(1), 0)
 	j.Pictures[0].Error = &imagegen.Error{Kind: imagegen.KindInternal, Message: "nil pointer at 0xc000"}
-	if got := openai.NewJob(j, 0).Error.Message; strings.Contains(got, "0xc000") {
+	if got := openai.NewJob(j, job.Outlook{}).Error.Message; strings.Contains(got, "0xc000") {
 		t.Errorf("got %q", got)
 	}
 }

@@ -51,7 +51,7 @@ func NewImageStream(w io.Writer, edit bool, f ResponseFormat) *ImageStream {
 }
 
 // Start writes a comment, so that the reply begins at once.
-func (s *ImageStream) Start(job.Job) error { return s.Waiting(0) }
+func (s *ImageStream) Start(job.Job) error { return s.Waiting(job.Outlook{}) }
 
 // Beat writes nothing: clients of this stream know no event without a picture.
 func (s *ImageStream) Beat() error { return nil }

@@ -19,7 +19,7 @@ type Job struct {
 	CompletedAt   *int64            `json:"completed_at"`
 	ExpiresAt     *int64            `json:"expires_at"`
 	QueuePosition *int              `json:"queue_position"` // null: not waiting, or not known
-	ETASeconds    *int              `json:"eta_seconds"`    // null: not known
+	ETASeconds    *int              `json:"eta_seconds"`    // until it is done; null: not known
 	Attempts      int               `json:"attempts"`       // calls to the upstream, all pictures together
 	Request       JobRequest        `json:"request"`
 	Result        *JobResult        `json:"result"` // null until the job is terminal, and without any picture
@@ -66,8 +66,8 @@ type JobCall struct {
 	Billed     imagegen.Billed `json:"billed"`
 }
 
-// NewJob encodes a job; position is its estimated place in the queue, 0 if it does not wait or nobody knows.
-func NewJob(j job.Job, position int) Job {
+// NewJob encodes a job, with what is known of when it will be done.
+func NewJob(j job.Job, outlook job.Outlook) Job {
 	out := Job{
 		ID: j.ID, Object: "job", Status: j.Status, Model: j.Spec.Model,
 		CreatedAt: j.CreatedAt.Unix(),
@@ -87,9 +87,10 @@ func NewJob(j job.Job, position int) Job {
 		})
 	}
 	if !j.Status.Terminal() {
-		if position > 0 {
-			out.QueuePosition = &position
+		if outlook.Position > 0 {
+			out.QueuePosition = &outlook.Position
 		}
+		out.ETASeconds = etaSeconds(outlook)
 		return out
 	}
 	if have := pictures(j); len(have) > 0 {
@@ -103,6 +104,35 @@ func NewJob(j job.Job, position int) Job {
 		out.Error = &o
 	}
 	return out
+}
+
+// etaSeconds returns the estimate in whole seconds, rounded up; nil where there is none.
+func etaSeconds(o job.Outlook) *int {
+	if o.ETA <= 0 {
+		return nil
+	}
+	return new(int((o.ETA + time.Second - 1) / time.Second))
+}
+
+// JobList is a page of a key's jobs, newest first.
+type JobList struct {
+	Object  string  `json:"object"`
+	Data    []Job   `json:"data"`
+	FirstID *job.ID `json:"first_id"` // null where there is none
+	LastID  *job.ID `json:"last_id"`  // for the parameter after of the next page
+	HasMore bool    `json:"has_more"`
+}
+
+// NewJobList encodes a page; there is one outlook for each job.
+func NewJobList(jobs []job.Job, outlooks []job.Outlook, more bool) JobList {
+	l := JobList{Object: "list", Data: make([]Job, len(jobs)), HasMore: more}
+	for i, j := range jobs {
+		l.Data[i] = NewJob(j, outlooks[i])
+	}
+	if len(jobs) > 0 {
+		l.FirstID, l.LastID = &jobs[0].ID, &jobs[len(jobs)-1].ID
+	}
+	return l
 }
 
 func newJobRequest(s imagegen.Spec) JobRequest {

@@ -2,6 +2,7 @@ package openai_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -34,7 +35,7 @@ func TestNewJob(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			goldenJSON(t, c.golden, openai.NewJob(c.job, c.position))
+			goldenJSON(t, c.golden, openai.NewJob(c.job, job.Outlook{Position: c.position, ETA: time.Duration(c.position) * 3900 * time.Millisecond}))
 		})
 	}
 }
@@ -70,7 +71,7 @@ func TestJobError(t *testing.T) {
 func TestJobErrorKeepsTheRecordAsItIs(t *testing.T) {
 	t.Parallel()
 	j := drawn(refused(queued(2), 0), 1)
-	openai.NewJob(j, 0)
+	openai.NewJob(j, job.Outlook{})
 	if diff := cmp.Diff(j.Pictures[0].Error.Message, "the prompt was refused"); diff != "" {
 		t.Error(diff)
 	}

@@ -87,7 +87,7 @@ func TestResponseStream(t *testing.T) {
 		write  func(*openai.ResponseStream) error
 	}{
 		"two pictures": {"response_stream.txt", -1, func(s *openai.ResponseStream) error {
-			return errors.Join(s.Start(queued(2)), s.Waiting(2), s.Beat(), s.Finish(two, contents))
+			return errors.Join(s.Start(queued(2)), s.Waiting(job.Outlook{Position: 2}), s.Beat(), s.Finish(two, contents))
 		}},
 		"a client that comes back": {"response_stream_rest.txt", 8, func(s *openai.ResponseStream) error {
 			return errors.Join(s.Start(two), s.Finish(two, contents))
@@ -151,7 +151,7 @@ func TestImageStream(t *testing.T) {
 			t.Parallel()
 			var out bytes.Buffer
 			s := openai.NewImageStream(&out, c.edit, c.format)
-			if err := errors.Join(s.Start(two), s.Waiting(3), s.Beat(), s.Finish(two, contents)); err != nil {
+			if err := errors.Join(s.Start(two), s.Waiting(job.Outlook{Position: 3}), s.Beat(), s.Finish(two, contents)); err != nil {
 				t.Fatal(err)
 			}
 			golden(t, c.golden, out.Bytes())

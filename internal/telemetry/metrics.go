@@ -39,6 +39,8 @@ type Metrics struct {
 	requests        *prometheus.CounterVec
 	requestDuration *prometheus.HistogramVec
 	jobsSubmitted   *prometheus.CounterVec
+	jobsRefused     *prometheus.CounterVec
+	jobsJoined      *prometheus.CounterVec
 	jobsFinished    *prometheus.CounterVec
 	jobDuration     *prometheus.HistogramVec
 	queueWait       *prometheus.HistogramVec
@@ -61,7 +63,9 @@ func NewMetrics(version string) *Metrics {
 		registry:        prometheus.NewRegistry(),
 		requests:        counter("zimage_http_requests_total", "HTTP requests answered.", "route", "method", "status"),
 		requestDuration: histogram("zimage_http_request_duration_seconds", "Time to answer an HTTP request, its wait included.", requestBuckets, "route", "method", "status"),
-		jobsSubmitted:   counter("zimage_jobs_submitted_total", "Jobs accepted.", "lane"),
+		jobsSubmitted:   counter("zimage_jobs_submitted_total", "Jobs accepted.", "class"),
+		jobsRefused:     counter("zimage_jobs_refused_total", "Requests for a job refused for a limit.", "reason"),
+		jobsJoined:      counter("zimage_jobs_joined_total", "Requests that got the job of an earlier one, by idempotency key or as its client's retry.", "by"),
 		jobsFinished:    counter("zimage_jobs_finished_total", "Jobs that reached a final state.", "status"),
 		jobDuration:     histogram("zimage_job_duration_seconds", "Time from a job's acceptance to its final state.", jobBuckets, "status"),
 		queueWait:       histogram("zimage_queue_wait_seconds", "Time that a picture waited in the queue for its first start.", waitBuckets, "lane"),
@@ -83,7 +87,7 @@ func NewMetrics(version string) *Metrics {
 	info.Set(1)
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), info,
-		m.requests, m.requestDuration, m.jobsSubmitted, m.jobsFinished, m.jobDuration, m.queueWait,
+		m.requests, m.requestDuration, m.jobsSubmitted, m.jobsRefused, m.jobsJoined, m.jobsFinished, m.jobDuration, m.queueWait,
 		m.attempts, m.attemptDuration, m.inFlight, m.retries, m.panics, m.fetches, m.fetchDuration, m.housekeeping,
 		m.webhooks, m.webhookDuration,
 	)
@@ -136,7 +140,13 @@ func (m *Metrics) PictureFetched(ok bool, d time.Duration) {
 func (m *Metrics) HousekeepingAnswered() { m.housekeeping.Inc() }
 
 // JobSubmitted counts an accepted job.
-func (m *Metrics) JobSubmitted(lane string) { m.jobsSubmitted.WithLabelValues(lane).Inc() }
+func (m *Metrics) JobSubmitted(class string) { m.jobsSubmitted.WithLabelValues(class).Inc() }
+
+// JobRefused counts a request for a job that was refused for a limit.
+func (m *Metrics) JobRefused(reason string) { m.jobsRefused.WithLabelValues(reason).Inc() }
+
+// JobJoined counts a request that got the job of an earlier one, by idempotency key or as its client's own retry.
+func (m *Metrics) JobJoined(by string) { m.jobsJoined.WithLabelValues(by).Inc() }
 
 // JobFinished counts a job that reached a final state, d after it was accepted.
 func (m *Metrics) JobFinished(status string, d time.Duration) {

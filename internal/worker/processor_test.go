@@ -97,6 +97,15 @@ type bench struct {
 	task      job.Task
 	processor *worker.Processor
 	metrics   *metrics
+	queued    queued
+}
+
+// queued are the tasks that follow the end of a job.
+type queued struct{ tasks []job.Task }
+
+func (q *queued) Enqueue(_ context.Context, tasks ...job.Task) error {
+	q.tasks = append(q.tasks, tasks...)
+	return nil
 }
 
 func newBench(t *testing.T, upstream worker.Generator, tune ...func(*worker.Config)) *bench {
@@ -115,7 +124,7 @@ func newBenchOn(t *testing.T, url string, upstream worker.Generator, tune ...fun
 	b.task = job.Task{Job: job.NewID(), Queue: "exacg-express"}
 	_, err = b.store.Create(t.Context(), b.task.Job, job.New{Class: job.ClassInteractive, Spec: imagegen.Spec{
 		Model: "Z-Image", Upstream: "exacg", ModelIndex: 5, Prompt: "a cat", Width: 64, Height: 64, Steps: 8, CFG: 7, Seeds: []uint32{1},
-	}})
+	}}, []string{b.task.Queue}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +143,7 @@ func newBenchOn(t *testing.T, url string, upstream worker.Generator, tune ...fun
 		stop()
 		<-ended
 	})
-	b.processor = worker.NewProcessor(b.store, watcher, map[string]worker.Generator{"exacg": upstream}, cfg, b.metrics, slog.New(slog.DiscardHandler))
+	b.processor = worker.NewProcessor(b.store, watcher, &b.queued, map[string]worker.Generator{"exacg": upstream}, cfg, b.metrics, slog.New(slog.DiscardHandler))
 	return b
 }
 
@@ -255,7 +264,7 @@ func TestAttemptsAreCountedInTheLedger(t *testing.T) {
 		t.Errorf("job is %s after %d calls, want completed after 3", j.Status, len(j.Calls))
 	}
 	want := map[string]int{
-		"wait interactive": 1, "exacg rate_limited": 1, "exacg network": 1, "exacg ok": 1,
+		"wait express": 1, "exacg rate_limited": 1, "exacg network": 1, "exacg ok": 1,
 		"retried rate_limited": 1, "retried network": 1, "job completed": 1,
 	}
 	if diff := cmp.Diff(b.metrics.counts, want); diff != "" {
@@ -389,8 +398,8 @@ func TestCancellingAJobInterruptsItsCall(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- b.processor.Process(context.Background(), b.task) }()
 		<-started
-		if won, err := b.store.Cancel(t.Context(), b.task.Job); err != nil || !won {
-			t.Fatalf("won = %v, %v", won, err)
+		if end, err := b.store.Cancel(t.Context(), b.task.Job, nil); err != nil || end.Status != job.StatusCancelled {
+			t.Fatalf("end = %v, %v", end, err)
 		}
 		select {
 		case err := <-done:
