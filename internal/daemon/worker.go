@@ -10,9 +10,12 @@ import (
 	"github.com/zimage-gateway/zimage-gateway/internal/config"
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 	"github.com/zimage-gateway/zimage-gateway/internal/job"
+	"github.com/zimage-gateway/zimage-gateway/internal/netguard"
+	"github.com/zimage-gateway/zimage-gateway/internal/openai"
 	"github.com/zimage-gateway/zimage-gateway/internal/queue"
 	"github.com/zimage-gateway/zimage-gateway/internal/redisconn"
 	"github.com/zimage-gateway/zimage-gateway/internal/upstream/exacg"
+	"github.com/zimage-gateway/zimage-gateway/internal/webhook"
 	"github.com/zimage-gateway/zimage-gateway/internal/worker"
 )
 
@@ -35,14 +38,27 @@ func Worker(ctx context.Context, c config.Worker, b Build) error {
 	b.Metrics.InitUpstream(name)
 	store := job.NewStore(clients.Commands, c.JobRetention)
 	watcher := job.NewWatcher(clients.Commands, store, b.Log)
-	processor := worker.NewProcessor(store, watcher, map[string]worker.Generator{name: upstream}, worker.Config{
+	tasks := queue.NewClient(clients.Commands)
+	processor := worker.NewProcessor(store, watcher, tasks, map[string]worker.Generator{name: upstream}, worker.Config{
 		MaxAttempts: c.MaxAttempts, RetryBaseDelay: c.RetryBaseDelay, RepeatAmbiguous: c.RetryAmbiguous,
 	}, b.Metrics, b.Log)
+	handlers := queue.Handlers{Picture: processor.Process}
+	deliveries := 0
+	if c.WebhookSecret != "" {
+		sender, err := newSender(c, b)
+		if err != nil {
+			return err
+		}
+		defer sender.CloseIdleConnections()
+		b.Metrics.InitWebhooks()
+		notifier := worker.NewNotifier(store, sender, func(j job.Job) any { return openai.NewJob(j, job.Outlook{}) }, b.Metrics, b.Log)
+		handlers.Webhook, deliveries = notifier.Deliver, deliveriesAtOnce
+	}
 	server := queue.NewServer(clients, queue.ServerConfig{
-		Upstreams: []string{name}, Concurrency: c.Concurrency, GlobalLimit: c.UpstreamMaxConcurrency,
+		Upstreams: []string{name}, Concurrency: c.Concurrency, GlobalLimit: c.UpstreamMaxConcurrency, Deliveries: deliveries,
 		ShutdownTimeout: c.ShutdownTimeout, OnPanic: func() { b.Metrics.Panicked("task") },
 	}, b.Log)
-	sweeper := job.NewSweeper(store, queue.NewClient(clients.Commands), b.Log)
+	sweeper := job.NewSweeper(store, tasks, b.Log)
 	health := &health{client: clients.Commands}
 
 	g := newGroup()
@@ -68,12 +84,29 @@ func Worker(ctx context.Context, c config.Worker, b Build) error {
 	g.start(ctx, func(ctx context.Context) error {
 		stop := context.AfterFunc(ctx, health.drain)
 		defer stop()
-		return server.Run(ctx, processor.Process)
+		return server.Run(ctx, handlers)
 	})
 	g.start(ctx, sweeper.Run)
 	b.Log.LogAttrs(ctx, slog.LevelInfo, "worker is running", started...)
 	health.warnOfEviction(ctx, b.Log)
 	return g.wait(ctx)
+}
+
+// deliveriesAtOnce is how many webhooks a worker tells of at once. They are short, and wait for nobody's slot.
+const deliveriesAtOnce = 4
+
+func newSender(c config.Worker, b Build) (*webhook.Sender, error) {
+	secret, err := webhook.ParseSecret(c.WebhookSecret.Value())
+	if err != nil {
+		return nil, Misconfigured(fmt.Errorf("WEBHOOK_SECRET: %w", err))
+	}
+	sender, err := webhook.NewSender(webhook.Config{
+		Secret: secret, Guard: netguard.Guard{AllowPrivate: c.AllowPrivateAddresses}, Version: b.Version,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("build the sender of webhooks: %w", err)
+	}
+	return sender, nil
 }
 
 // workerClients opens the three connections of a worker's queue server.

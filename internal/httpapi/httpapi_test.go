@@ -39,13 +39,13 @@ const (
 
 // fakeJobs is a job service whose jobs are finished as soon as they are made, unless a field says otherwise.
 type fakeJobs struct {
-	submitFunc   func(context.Context, job.New) (job.Submission, error)
-	getFunc      func(context.Context, string, job.ID) (job.Job, error)
-	waitFunc     func(context.Context, string, job.ID) (job.Job, error)
-	outlookFunc  func(context.Context, ...job.Job) ([]job.Outlook, error)
-	followFunc   func(ctx context.Context, seen int64, beat job.Beat, tell func(job.Job) error) error
-	listFunc     func(context.Context, string, job.ListQuery) ([]job.Job, bool, error)
-	cancelFunc   func(context.Context, string, job.ID) (job.Job, error)
+	submitFunc  func(context.Context, job.New) (job.Submission, error)
+	getFunc     func(context.Context, string, job.ID) (job.Job, error)
+	waitFunc    func(context.Context, string, job.ID) (job.Job, error)
+	outlookFunc func(context.Context, ...job.Job) ([]job.Outlook, error)
+	followFunc  func(ctx context.Context, seen int64, beat job.Beat, tell func(job.Job) error) error
+	listFunc    func(context.Context, string, job.ListQuery) ([]job.Job, bool, error)
+	cancelFunc  func(context.Context, string, job.ID) (job.Job, error)
 
 	mu   sync.Mutex
 	made []job.New

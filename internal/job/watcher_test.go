@@ -18,9 +18,13 @@ import (
 type stubQueue struct {
 	tasks   chan job.Task
 	err     error
-	removed []job.Task
+	removed chan job.Task
 	places  []int
 	pace    job.Pace
+}
+
+func newStubQueue() *stubQueue {
+	return &stubQueue{tasks: make(chan job.Task, 1000), removed: make(chan job.Task, 1000)}
 }
 
 func (q *stubQueue) Enqueue(_ context.Context, tasks ...job.Task) error {
@@ -31,7 +35,9 @@ func (q *stubQueue) Enqueue(_ context.Context, tasks ...job.Task) error {
 }
 
 func (q *stubQueue) Remove(_ context.Context, tasks ...job.Task) error {
-	q.removed = append(q.removed, tasks...)
+	for _, t := range tasks {
+		q.removed <- t
+	}
 	return nil
 }
 
@@ -63,7 +69,7 @@ func newSystem(t *testing.T, url string) system {
 func newSystemWith(t *testing.T, url string, cfg job.ServiceConfig) system {
 	t.Helper()
 	client := connect(t, url)
-	s := system{client: client, store: job.NewStore(client, time.Hour), queue: &stubQueue{tasks: make(chan job.Task, 1000)}}
+	s := system{client: client, store: job.NewStore(client, time.Hour), queue: newStubQueue()}
 	s.watcher = job.NewWatcher(client, s.store, slog.New(slog.DiscardHandler))
 	s.service = job.NewService(s.store, s.watcher, s.queue, job.NewRateLimiter(client), cfg, noMetrics{}, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(context.Background())

@@ -86,30 +86,43 @@ func wake(ctx context.Context, client redis.UniversalClient, tokens ...string) e
 	return nil
 }
 
-// Position returns the task's place in its queue plus all that waits in the lanes before it; 0 where it does not wait.
-// It is an estimate: lanes are drawn by weight, not strictly in order.
-func (c *Client) Position(ctx context.Context, t job.Task) (int, error) {
+// Outlook returns for each task its place in its queue plus all that waits in the lanes before it, 0 where it does not
+// wait; and how fast the workers are. Places are estimates: lanes are served by weight, not strictly in order.
+func (c *Client) Outlook(ctx context.Context, tasks ...job.Task) (places []int, pace job.Pace, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	pipe := c.redis.Pipeline()
-	// Tasks enter at the head and leave at the tail, so the place counts from the tail.
-	at := pipe.LPos(ctx, pendingKey(t.Queue), t.ID(), redis.LPosArgs{Rank: -1})
-	length := pipe.LLen(ctx, pendingKey(t.Queue))
-	var before []*redis.IntCmd
-	for _, q := range lanesBefore(t.Queue) {
-		before = append(before, pipe.LLen(ctx, pendingKey(q)))
+	words, clock := pipe.HGetAll(ctx, paceKey), pipe.Time(ctx)
+	lengths := make(map[string]*redis.IntCmd)
+	length := func(queue string) {
+		if lengths[queue] == nil {
+			lengths[queue] = pipe.LLen(ctx, pendingKey(queue))
+		}
+	}
+	at := make([]*redis.IntCmd, len(tasks))
+	for i, t := range tasks {
+		// Tasks enter at the head and leave at the tail, so the place counts from the tail.
+		at[i] = pipe.LPos(ctx, pendingKey(t.Queue), t.ID(), redis.LPosArgs{Rank: -1})
+		length(t.Queue)
+		for _, q := range lanesBefore(t.Queue) {
+			length(q)
+		}
 	}
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
-		return 0, fmt.Errorf("find task %s in its queue: %w", t.ID(), err)
+		return nil, job.Pace{}, fmt.Errorf("find %d tasks in their queues: %w", len(tasks), err)
 	}
-	if at.Err() != nil {
-		return 0, nil // taken, delayed or gone
+	places = make([]int, len(tasks))
+	for i, t := range tasks {
+		if at[i].Err() != nil {
+			continue // taken, delayed or gone
+		}
+		place := lengths[t.Queue].Val() - at[i].Val()
+		for _, q := range lanesBefore(t.Queue) {
+			place += lengths[q].Val()
+		}
+		places[i] = int(place)
 	}
-	place := length.Val() - at.Val()
-	for _, n := range before {
-		place += n.Val()
-	}
-	return int(place), nil
+	return places, readPace(words.Val(), clock.Val()), nil
 }
 
 // leaseGrace allows for clocks that differ between machines, as asynq's recoverer does.

@@ -23,8 +23,8 @@ func TestPosition(t *testing.T) {
 		enqueue(t, client, slow...)
 		enqueue(t, client, fast...) // twice is once
 		for want, task := range map[int]job.Task{1: fast[0], 3: fast[2], 4: slow[0], 5: slow[1], 0: newTask(job.LaneBulk)} {
-			if got, err := client.Position(t.Context(), task); err != nil || got != want {
-				t.Errorf("position = %d, %v; want %d", got, err, want)
+			if got, _, err := client.Outlook(t.Context(), task); err != nil || got[0] != want {
+				t.Errorf("place = %v, %v; want %d", got, err, want)
 			}
 		}
 	})

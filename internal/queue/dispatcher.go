@@ -5,11 +5,13 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"strings"
 	"sync"
 	"time"
 
+	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/zimage-gateway/zimage-gateway/internal/job"
 )
 
 const (
@@ -24,22 +26,29 @@ const (
 )
 
 // dispatcher is a go-redis hook on the client of an asynq server. It answers asynq's dequeues: at once with nothing for
-// queues that are empty, after taking a slot for those that are not, and not at all while there is nothing to take.
+// queues that are empty or not in turn, after taking a slot for the others, and not at all while there is nothing to take.
 //
 // asynq asks for one queue after another, in an order drawn anew for each pass, until it gets a task. The dispatcher
 // recognises a new pass by a queue asked a second time, or by the first question after a task or an error, and looks at
-// all queues in one round trip before it. asynq dequeues from a single goroutine, which is the only one to use pass.
+// all queues in one round trip before it. Then it picks the lane whose turn it is: asynq's order does not matter. asynq
+// dequeues from a single goroutine, which is the only one to use the fields of a pass.
 type dispatcher struct {
-	redis  redis.UniversalClient // without this hook
-	listen redis.UniversalClient // for blocking reads only; closing it is the way to end one
-	queues []string
-	slots  *slots
-	log    *slog.Logger
+	redis      redis.UniversalClient // without this hook
+	listen     redis.UniversalClient // for blocking reads only; closing it is the way to end one
+	inspector  *asynq.Inspector
+	lanes      [len(laneWeights)][]string // the queues of each lane
+	slots      *slots                     // of pictures
+	deliveries *slots                     // of webhooks, which use none of the upstream's
+	delayed    *delayed
+	log        *slog.Logger
 
 	stop     chan struct{}
 	stopOnce sync.Once
 
-	pass map[string]int64 // queues not yet asked for in this pass, and how many tasks wait there
+	pass    map[string]bool // queues not yet asked for in this pass, and whether a task may be taken there
+	credits credits         // of the lanes, at the last picture taken
+	served  credits         // what credits become when this pass takes a picture
+	backlog bool            // deliveries wait for a slot of theirs
 
 	mu    sync.Mutex
 	taken map[string]*slot // slots of tasks handed to asynq whose handler has not started yet, by task id
@@ -47,9 +56,10 @@ type dispatcher struct {
 
 var _ redis.Hook = (*dispatcher)(nil)
 
-func newDispatcher(client, listen redis.UniversalClient, queues []string, s *slots, log *slog.Logger) *dispatcher {
+func newDispatcher(c Clients, upstreams []string, pictures, deliveries *slots, log *slog.Logger) *dispatcher {
 	return &dispatcher{
-		redis: client, listen: listen, queues: queues, slots: s, log: log,
+		redis: c.Commands, listen: c.Listen, inspector: asynq.NewInspectorFromRedisClient(c.Commands),
+		lanes: laneQueues(upstreams), slots: pictures, deliveries: deliveries, delayed: newDelayed(), log: log,
 		stop: make(chan struct{}), taken: make(map[string]*slot),
 	}
 }
@@ -64,91 +74,45 @@ func (d *dispatcher) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.P
 	return next
 }
 
-// ProcessHook answers dequeues, and wakes workers for delayed tasks that asynq moves to their queue.
+// ProcessHook answers dequeues, and sees to delayed tasks.
 func (d *dispatcher) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		if queue, ok := dequeueOf(cmd); ok {
 			return d.dequeue(ctx, cmd, next, queue)
 		}
+		if f, ok := forwardOf(cmd); ok {
+			return d.forward(ctx, cmd, next, f)
+		}
 		err := next(ctx, cmd)
-		if queue, ok := forwardTo(cmd); ok && err == nil {
-			d.forwarded(ctx, cmd, queue)
+		if x, ok := delayOf(cmd); ok {
+			d.sawDelay(ctx, x, err)
 		}
 		return err
 	}
 }
 
-// dequeueOf recognises asynq's dequeue: a script, by digest or, after a restart of Redis or SCRIPT FLUSH, by its text,
-// with four keys of which the first is a pending list, and two arguments.
-func dequeueOf(cmd redis.Cmder) (queue string, ok bool) {
-	args := cmd.Args()
-	if len(args) != 9 || !isScript(args) {
-		return "", false
-	}
-	key, ok := args[3].(string)
-	if !ok {
-		return "", false
-	}
-	return queueOfPending(key)
-}
-
-// forwardTo recognises the script that moves due tasks from a delayed set to the pending list, its second key.
-func forwardTo(cmd redis.Cmder) (queue string, ok bool) {
-	args := cmd.Args()
-	if len(args) != 9 || !isScript(args) {
-		return "", false
-	}
-	from, ok1 := args[3].(string)
-	to, ok2 := args[4].(string)
-	if !ok1 || !ok2 || !strings.HasSuffix(from, ":retry") && !strings.HasSuffix(from, ":scheduled") {
-		return "", false
-	}
-	return queueOfPending(to)
-}
-
-func isScript(args []any) bool {
-	name, ok := args[0].(string)
-	return ok && (strings.EqualFold(name, "evalsha") || strings.EqualFold(name, "eval"))
-}
-
-// forwarded wakes a worker for each task that was moved: they came without a token.
-func (d *dispatcher) forwarded(ctx context.Context, cmd redis.Cmder, queue string) {
-	reply, ok := cmd.(*redis.Cmd)
-	if !ok {
-		return
-	}
-	n, err := reply.Int()
-	if err != nil || n <= 0 {
-		return
-	}
-	tokens := make([]string, min(n, wakeCap))
-	for i := range tokens {
-		tokens[i] = queue
-	}
-	if err := wake(ctx, d.redis, tokens...); err != nil {
-		d.log.DebugContext(ctx, "wake workers for delayed tasks", slog.Any("error", err))
-	}
-}
-
-// dequeue lets the command pass only when a task waits and a slot is taken for it.
+// dequeue lets the command pass only when a task waits, its queue is in turn, and a slot is taken for it.
 func (d *dispatcher) dequeue(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook, queue string) error {
 	if _, ok := d.pass[queue]; !ok {
 		d.look(ctx)
 	}
-	waiting := d.pass[queue]
+	open := d.pass[queue]
 	delete(d.pass, queue)
-	if d.stopping() || waiting == 0 {
+	if !open || d.stopping() {
 		return nothing(cmd)
 	}
-	slot, err := d.slots.acquire(ctx)
+	pool := d.slots
+	if queue == job.WebhookQueue {
+		pool = d.deliveries
+	}
+	slot, err := pool.acquire(ctx)
 	if err != nil {
 		d.pass = nil
 		d.recover(ctx, err)
 		return nothing(cmd)
 	}
 	if slot == nil {
-		d.pass = nil
-		d.awaitSlot(ctx)
+		d.refused(ctx)
 		return nothing(cmd)
 	}
 	err = next(ctx, cmd)
@@ -163,6 +127,9 @@ func (d *dispatcher) dequeue(ctx context.Context, cmd redis.Cmder, next redis.Pr
 		return err
 	}
 	d.pass = nil
+	if pool == d.slots {
+		d.credits = d.served
+	}
 	id, ok := taskIDOf(cmd)
 	if !ok {
 		// asynq cannot read the message either; its recoverer will find the task.
@@ -173,6 +140,19 @@ func (d *dispatcher) dequeue(ctx context.Context, cmd redis.Cmder, next redis.Pr
 	d.taken[id] = slot
 	d.mu.Unlock()
 	return nil
+}
+
+// refused goes on after no slot was to be had over all workers although pictures wait. Deliveries need none: if some are
+// to be asked for in this pass, they are; else it waits until a slot comes free here or elsewhere.
+func (d *dispatcher) refused(ctx context.Context) {
+	if d.pass[job.WebhookQueue] {
+		for queue := range d.pass {
+			d.pass[queue] = queue == job.WebhookQueue
+		}
+		return
+	}
+	d.pass = nil
+	d.await(ctx)
 }
 
 // nothing answers a dequeue as Redis does for an empty queue.
@@ -190,99 +170,138 @@ func (d *dispatcher) claim(taskID string) *slot {
 	return s
 }
 
-// look begins a pass: it waits until a local slot is free and a task waits somewhere. When that takes long, or the
-// process stops, the pass is one of empty queues: asynq asks again.
+// look begins a pass: it waits until a task waits somewhere for which a slot of this process is free. When that takes long,
+// or the process stops, the pass is one of empty queues: asynq asks again.
 func (d *dispatcher) look(ctx context.Context) {
-	d.pass = d.newPass(nil)
+	d.newPass()
 	for held := time.Now(); time.Since(held) < idleWait && !d.stopping(); {
-		if !d.slots.idle() {
+		pictures, deliveries := d.slots.idle(), d.deliveries.idle()
+		if !pictures && !deliveries {
 			d.awaitLocalSlot()
 			continue
 		}
-		waiting, err := d.lengths(ctx)
+		waiting, err := d.waiting(ctx, pictures)
 		if err != nil {
 			d.recover(ctx, err)
 			return
 		}
-		if len(waiting) > 0 {
-			d.pass = d.newPass(waiting)
+		if d.open(waiting, pictures, deliveries) {
 			return
 		}
-		if queue := d.await(ctx); queue != "" {
+		if !pictures {
+			d.awaitLocalSlot() // tokens are left to other workers
+			continue
+		}
+		if queue := d.await(ctx); d.serves(queue) {
 			// The token says where: one task is there, if no other worker was faster.
-			d.pass = d.newPass(map[string]int64{queue: 1})
+			d.pass[queue], d.served = true, d.credits
 			return
 		}
 	}
 }
 
-// newPass returns a pass over all queues.
-func (d *dispatcher) newPass(waiting map[string]int64) map[string]int64 {
-	pass := make(map[string]int64, len(d.queues))
-	for _, q := range d.queues {
-		pass[q] = waiting[q]
+// newPass begins a pass over all queues in which nothing may be taken.
+func (d *dispatcher) newPass() {
+	d.pass = map[string]bool{job.WebhookQueue: false}
+	for _, queues := range d.lanes {
+		for _, q := range queues {
+			d.pass[q] = false
+		}
 	}
-	return pass
 }
 
-// lengths returns the queues that have something to take, in one round trip. A queue paused from the dashboard has not:
-// asynq's script answers nothing for it, and asking at once again would go on without rest.
-func (d *dispatcher) lengths(ctx context.Context) (map[string]int64, error) {
+// open lets the pass take from the queues of one lane, and deliveries, and reports whether there is anything to take.
+func (d *dispatcher) open(waiting map[string]bool, pictures, deliveries bool) bool {
+	webhooks := waiting[job.WebhookQueue]
+	d.backlog = webhooks && !deliveries
+	d.pass[job.WebhookQueue] = webhooks && deliveries
+	if !pictures {
+		return d.pass[job.WebhookQueue]
+	}
+	var lanes [len(laneWeights)]bool
+	for i, queues := range d.lanes {
+		for _, q := range queues {
+			lanes[i] = lanes[i] || waiting[q]
+		}
+	}
+	lane, served, ok := d.credits.pick(lanes)
+	if !ok {
+		d.credits = served
+		return d.pass[job.WebhookQueue]
+	}
+	d.served = served
+	for _, q := range d.lanes[lane] {
+		d.pass[q] = waiting[q]
+	}
+	return true
+}
+
+// serves reports whether a token names a queue from which a task may be taken now.
+func (d *dispatcher) serves(queue string) bool {
+	if queue == job.WebhookQueue {
+		return d.deliveries.idle()
+	}
+	_, ok := d.pass[queue]
+	return ok
+}
+
+// waiting returns which queues have something to take, in one round trip; without pictures it looks at deliveries only. A
+// queue paused from the dashboard has nothing: asynq's script answers so too, and asking at once again would go on without
+// rest.
+func (d *dispatcher) waiting(ctx context.Context, pictures bool) (map[string]bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	pipe := d.redis.Pipeline()
-	replies, paused := make([]*redis.IntCmd, len(d.queues)), make([]*redis.IntCmd, len(d.queues))
-	for i, q := range d.queues {
-		replies[i], paused[i] = pipe.LLen(ctx, pendingKey(q)), pipe.Exists(ctx, pausedKey(q))
+	lengths, paused := make(map[string]*redis.IntCmd), make(map[string]*redis.IntCmd)
+	ask := func(queue string) {
+		lengths[queue], paused[queue] = pipe.LLen(ctx, pendingKey(queue)), pipe.Exists(ctx, pausedKey(queue))
+	}
+	if d.deliveries.size() > 0 {
+		ask(job.WebhookQueue)
+	}
+	if pictures {
+		for _, queues := range d.lanes {
+			for _, q := range queues {
+				ask(q)
+			}
+		}
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, err //nolint:wrapcheck // logged by recover, which says what was tried
 	}
-	var waiting map[string]int64
-	for i, q := range d.queues {
-		if n := replies[i].Val(); n > 0 && paused[i].Val() == 0 {
-			if waiting == nil {
-				waiting = make(map[string]int64, len(d.queues))
-			}
-			waiting[q] = n
-		}
+	waiting := make(map[string]bool, len(lengths))
+	for q, n := range lengths {
+		waiting[q] = n.Val() > 0 && paused[q].Val() == 0
 	}
 	return waiting, nil
 }
 
-// await blocks until a token comes, at most idleWait, and returns the queue it names; empty where it names none of ours.
+// await blocks until a token comes, at most idleWait, and returns what it says; empty where none came.
 func (d *dispatcher) await(ctx context.Context) string {
+	if d.backlog {
+		// Nothing local ends the wait below: whoever ends a delivery has to push a token.
+		d.deliveries.wanted.Store(true)
+		if d.deliveries.idle() {
+			return ""
+		}
+	}
 	reply, err := d.listen.BLPop(ctx, idleWait, wakeKey).Result()
 	if err != nil || len(reply) != 2 {
 		return "" // nothing came, the client was closed, or Redis is away: the next look finds out
 	}
-	for _, q := range d.queues {
-		if q == reply[1] {
-			return q
-		}
-	}
-	return ""
+	return reply[1]
 }
 
-// awaitLocalSlot blocks while every slot of this process is in use, at most idleWait. Tokens are left to other workers
-// meanwhile.
+// awaitLocalSlot blocks until a slot of this process comes free, at most idleWait.
 func (d *dispatcher) awaitLocalSlot() {
 	timer := time.NewTimer(idleWait)
 	defer timer.Stop()
 	select {
 	case <-d.stop:
 	case <-d.slots.freed:
+	case <-d.deliveries.freed:
 	case <-timer.C:
 	}
-}
-
-// awaitSlot blocks after a slot was refused although tasks wait: until one comes free here or elsewhere.
-func (d *dispatcher) awaitSlot(ctx context.Context) {
-	if !d.slots.idle() {
-		d.awaitLocalSlot()
-		return
-	}
-	d.await(ctx)
 }
 
 // recover waits until Redis answers again.

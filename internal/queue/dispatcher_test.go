@@ -62,11 +62,11 @@ func TestDequeuesAreNotHeldForLong(t *testing.T) {
 			ctx, cancel := context.WithCancel(context.Background())
 			ended, started, release := make(chan error, 1), make(chan struct{}, 2), make(chan struct{})
 			go func() {
-				ended <- s.Run(ctx, func(context.Context, job.Task) error {
+				ended <- s.Run(ctx, queue.Handlers{Picture: func(context.Context, job.Task) error {
 					started <- struct{}{}
 					<-release
 					return nil
-				})
+				}})
 			}()
 			prepare(queue.NewClient(connect(t, url)), started)
 			if took := receive(t, watch.held, "answer to a dequeue"); took > most {

@@ -18,6 +18,8 @@ const (
 	slotsKey = "zimage:{dispatch}:slots"
 	// wantedKey is a string with a TTL: some worker was refused a slot lately.
 	wantedKey = "zimage:{dispatch}:wanted"
+	// paceKey is a hash: what each worker process says of its pace, by the process' name.
+	paceKey = "zimage:{dispatch}:pace"
 )
 
 // asynq's own keys, as its internal/base builds them. The dispatcher and the sweeper read them; a test of this package
@@ -29,28 +31,15 @@ func taskKey(queue, id string) string {
 	return "asynq:{" + queue + "}:t:" + id
 }
 
-// queueOfPending returns the queue of a pending list's key.
-func queueOfPending(key string) (string, bool) {
-	name, ok := strings.CutPrefix(key, "asynq:{")
-	if !ok {
-		return "", false
-	}
-	return strings.CutSuffix(name, "}:pending")
-}
-
-// queueNames returns the queues of the upstreams, in the order of their lanes.
-func queueNames(upstreams []string) []string {
-	names := make([]string, 0, len(upstreams)*len(job.Lanes()))
-	for _, lane := range job.Lanes() {
+// laneQueues returns the upstreams' queues of each lane, in the order of the lanes.
+func laneQueues(upstreams []string) (queues [len(laneWeights)][]string) {
+	for i, lane := range job.Lanes() {
 		for _, u := range upstreams {
-			names = append(names, job.QueueName(u, lane))
+			queues[i] = append(queues[i], job.QueueName(u, lane))
 		}
 	}
-	return names
+	return queues
 }
-
-// laneWeights says how often a lane is looked at first. asynq draws the order anew for each look, so no lane starves.
-var laneWeights = map[job.Lane]int{job.LaneExpress: 20, job.LaneFast: 6, job.LaneNormal: 3, job.LaneSlow: 2, job.LaneBulk: 1}
 
 // lanesBefore returns the queues of the same upstream whose lanes are served before the queue's.
 func lanesBefore(queue string) []string {

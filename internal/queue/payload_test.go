@@ -8,13 +8,24 @@ import (
 
 func TestTaskSurvivesTheQueue(t *testing.T) {
 	t.Parallel()
-	want := job.Task{Job: job.NewID(), Image: 9, Generation: 1 << 40, Queue: "exacg-batch"}
-	task, err := encodeTask(want)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, err := decodeTask(task.Payload(), "exacg-batch"); err != nil || got != want {
-		t.Errorf("decoded %+v, %v; want %+v", got, err, want)
+	for name, want := range map[string]job.Task{
+		"picture": {Job: job.NewID(), Image: 9, Generation: 1 << 40, Queue: "exacg-bulk", Owner: "0123abcd"},
+		"webhook": job.WebhookTask(job.NewID()),
+	} {
+		task, err := encodeTask(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := decodeTask(task.Type(), task.Payload(), want.Queue); err != nil || got != want {
+			t.Errorf("%s: decoded %+v, %v; want %+v", name, got, err, want)
+		}
+		for _, wrong := range []struct{ kind, queue string }{
+			{"email", want.Queue}, {webhookType, "exacg-bulk"}, {pictureType, job.WebhookQueue},
+		} {
+			if _, err := decodeTask(wrong.kind, task.Payload(), wrong.queue); err == nil {
+				t.Errorf("%s: accepted as %+v", name, wrong)
+			}
+		}
 	}
 }
 
@@ -24,7 +35,7 @@ func FuzzDecodeTask(f *testing.F) {
 	f.Add([]byte(`{"v":2,"job":"x","image":-1}`))
 	f.Add([]byte(`null`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		task, err := decodeTask(b, "q")
+		task, err := decodeTask(pictureType, b, "q")
 		if err != nil {
 			return
 		}

@@ -47,7 +47,13 @@ func (e *RetryError) Error() string { return fmt.Sprintf("again in %v: %v", e.Af
 // Unwrap returns the reason.
 func (e *RetryError) Unwrap() error { return e.Err }
 
-// Handler draws a task's picture. nil ends the task; a *RetryError brings it again; an error that wraps ErrArchive keeps
+// Handlers do the work of tasks.
+type Handlers struct {
+	Picture Handler // draws a picture
+	Webhook Handler // tells of a job's end
+}
+
+// Handler does a task's work. nil ends the task; a *RetryError brings it again; an error that wraps ErrArchive keeps
 // it for operators; any other error is a fault, and the task comes again a little later. The context ends, with the
 // cause ErrStopping, only when the process has no more time: losing asynq's lease does not end it.
 type Handler func(ctx context.Context, t job.Task) error
@@ -60,6 +66,8 @@ type ServerConfig struct {
 	Concurrency int
 	// GlobalLimit is the number of calls at once over all workers; 0: no limit.
 	GlobalLimit int
+	// Deliveries is the number of webhooks told of at once in this process; 0: it tells of none.
+	Deliveries int
 	// ShutdownTimeout is how long running calls may go on once the server is told to stop.
 	ShutdownTimeout time.Duration
 	// OnPanic, if set, is told of every handler that panicked.
@@ -71,6 +79,7 @@ type Server struct {
 	cfg        ServerConfig
 	log        *slog.Logger
 	dispatcher *dispatcher
+	pacer      *pacer
 	asynq      *asynq.Server
 	calls      sync.WaitGroup
 }
@@ -88,20 +97,24 @@ type Clients struct {
 
 // NewServer returns a server; it takes nothing until [Server.Run].
 func NewServer(c Clients, cfg ServerConfig, log *slog.Logger) *Server {
-	queues := queueNames(cfg.Upstreams)
-	d := newDispatcher(c.Commands, c.Listen, queues, newSlots(c.Commands, cfg.Concurrency, cfg.GlobalLimit), log)
+	pictures := newSlots(c.Commands, cfg.Concurrency, cfg.GlobalLimit, slotToken)
+	d := newDispatcher(c, cfg.Upstreams, pictures, newSlots(c.Commands, cfg.Deliveries, 0, job.WebhookQueue), log)
 	c.Asynq.AddHook(d)
-	weights := make(map[string]int, len(queues))
-	for _, lane := range job.Lanes() {
-		for _, u := range cfg.Upstreams {
-			weights[job.QueueName(u, lane)] = laneWeights[lane]
+	queues := make(map[string]int) // all alike: the dispatcher decides whose turn it is
+	for _, lane := range d.lanes {
+		for _, q := range lane {
+			queues[q] = 1
 		}
+	}
+	if cfg.Deliveries > 0 {
+		queues[job.WebhookQueue] = 1
 	}
 	return &Server{
 		cfg: cfg, log: log, dispatcher: d,
+		pacer: &pacer{client: c.Commands, self: pictures.self, slots: cfg.Concurrency, limit: cfg.GlobalLimit},
 		asynq: asynq.NewServerFromRedisClient(c.Asynq, asynq.Config{
-			Concurrency: cfg.Concurrency + 1, // slots are the limit; one more lets the next dequeue wait for one
-			Queues:      weights, TaskCheckInterval: pollInterval, DelayedTaskCheckInterval: delayedInterval,
+			Concurrency: cfg.Concurrency + cfg.Deliveries + 1, // slots are the limit; one more lets the next dequeue wait for one
+			Queues:      queues, TaskCheckInterval: pollInterval, DelayedTaskCheckInterval: delayedInterval,
 			RetryDelayFunc: retryDelay, IsFailure: isFailure, ShutdownTimeout: cfg.ShutdownTimeout + abortGrace,
 			Logger: asynqLogger{log}, LogLevel: asynq.WarnLevel,
 		}),
@@ -110,7 +123,7 @@ func NewServer(c Clients, cfg ServerConfig, log *slog.Logger) *Server {
 
 // Run takes tasks until ctx ends, then lets running calls go on for the shutdown timeout, cuts off the rest, and returns
 // when every handler has.
-func (s *Server) Run(ctx context.Context, h Handler) error {
+func (s *Server) Run(ctx context.Context, h Handlers) error {
 	base := context.WithoutCancel(ctx)
 	calls, cut := context.WithCancelCause(base)
 	defer cut(nil)
@@ -121,7 +134,7 @@ func (s *Server) Run(ctx context.Context, h Handler) error {
 	}
 	renewing, stopRenewing := context.WithCancel(base)
 	var renewal sync.WaitGroup
-	renewal.Go(func() { s.dispatcher.slots.run(renewing) })
+	renewal.Go(func() { s.renew(renewing) })
 
 	<-ctx.Done()
 	s.dispatcher.shut()
@@ -131,15 +144,31 @@ func (s *Server) Run(ctx context.Context, h Handler) error {
 	timer.Stop()
 	stopRenewing()
 	renewal.Wait()
+	s.pacer.withdraw(base)
 	return nil
 }
 
+// renew keeps the slots that are held over all workers, and tells of this one's pace, until ctx ends.
+func (s *Server) renew(ctx context.Context) {
+	tick := time.NewTicker(slotRenewal)
+	defer tick.Stop()
+	for {
+		s.dispatcher.slots.renew(ctx)
+		s.pacer.tell(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
 // process runs the handler on the calls' context and waits for it, or for asynq to give the task up.
-func (s *Server) process(lease, calls context.Context, t *asynq.Task, h Handler) error {
+func (s *Server) process(lease, calls context.Context, t *asynq.Task, h Handlers) error {
 	id, _ := asynq.GetTaskID(lease)
 	name, _ := asynq.GetQueueName(lease)
 	slot := s.dispatcher.claim(id)
-	task, err := decodeTask(t.Payload(), name)
+	task, err := decodeTask(t.Type(), t.Payload(), name)
 	if err != nil {
 		slot.release(calls)
 		return fmt.Errorf("%w: %w", asynq.SkipRetry, err)
@@ -147,7 +176,14 @@ func (s *Server) process(lease, calls context.Context, t *asynq.Task, h Handler)
 	done := make(chan error, 1)
 	s.calls.Go(func() {
 		defer slot.release(calls)
-		done <- s.guard(calls, task, h)
+		if task.IsWebhook() {
+			done <- s.guard(calls, task, h.Webhook)
+			return
+		}
+		began := time.Now()
+		err := s.guard(calls, task, h.Picture)
+		s.pacer.ended(time.Since(began))
+		done <- err
 	})
 	select {
 	case err := <-done:

@@ -38,6 +38,12 @@ func noRepeats(o *redis.UniversalOptions) { o.MaxRetries = -1 }
 // serve runs a server until stop is called or the test ends; stop returns when the server has.
 func serve(t testing.TB, url string, cfg queue.ServerConfig, h queue.Handler) (stop func()) {
 	t.Helper()
+	return serveBoth(t, url, cfg, queue.Handlers{Picture: h})
+}
+
+// serveBoth is serve for webhooks too.
+func serveBoth(t testing.TB, url string, cfg queue.ServerConfig, h queue.Handlers) (stop func()) {
+	t.Helper()
 	if cfg.Concurrency == 0 {
 		cfg.Concurrency = 4
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -64,21 +65,23 @@ for i = 2, #ARGV do redis.call("ZADD", KEYS[1], "XX", ends, ARGV[i]) end
 return 1
 `)
 
-// slots hands out this process' upstream slots and, where there is a limit over all workers, one of those with each.
+// slots hands out this process' slots of one kind and, where there is a limit over all workers, one of those with each.
 type slots struct {
 	client redis.UniversalClient
 	limit  int           // over all workers; 0: none
 	self   string        // names this process in Redis
+	token  string        // wakes a worker for a slot that came free
 	free   chan int      // numbers of the local slots not in use
 	freed  chan struct{} // buffer of one: a local slot came free
+	wanted atomic.Bool   // the next local slot that comes free is to be told by a token
 
 	mu   sync.Mutex
 	held map[int]struct{} // numbers whose slot in Redis is ours
 }
 
-func newSlots(client redis.UniversalClient, local, limit int) *slots {
+func newSlots(client redis.UniversalClient, local, limit int, token string) *slots {
 	s := &slots{
-		client: client, limit: limit, self: rand.Text(),
+		client: client, limit: limit, self: rand.Text(), token: token,
 		free: make(chan int, local), freed: make(chan struct{}, 1), held: make(map[int]struct{}),
 	}
 	for n := range local {
@@ -87,14 +90,15 @@ func newSlots(client redis.UniversalClient, local, limit int) *slots {
 	return s
 }
 
-// slot is the right to one upstream call.
+// slot is the right to one call.
 type slot struct {
 	s    *slots
 	n    int
 	once sync.Once
 }
 
-// idle reports whether a local slot is free.
+// size returns the number of local slots, idle whether one is free.
+func (s *slots) size() int  { return cap(s.free) }
 func (s *slots) idle() bool { return len(s.free) > 0 }
 
 // acquire takes a slot; nil where none is free, here or over all workers.
@@ -140,12 +144,17 @@ func (x *slot) release(ctx context.Context) {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), slotTimeout)
 			defer cancel()
 			_ = releaseScript.Run(ctx, s.client, []string{slotsKey, wantedKey, wakeKey},
-				s.member(x.n), slotToken, wakeCap).Err()
+				s.member(x.n), s.token, wakeCap).Err()
 		}
 		s.free <- x.n
 		select {
 		case s.freed <- struct{}{}:
 		default:
+		}
+		if s.wanted.Swap(false) {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), slotTimeout)
+			defer cancel()
+			_ = wake(ctx, s.client, s.token)
 		}
 	})
 }
@@ -175,23 +184,7 @@ func (s *slots) reconcile(ctx context.Context) error {
 	return nil
 }
 
-// run renews the slots held in Redis until ctx ends.
-func (s *slots) run(ctx context.Context) {
-	if s.limit <= 0 {
-		return
-	}
-	tick := time.NewTicker(slotRenewal)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			s.renew(ctx)
-		}
-	}
-}
-
+// renew keeps the slots that are held in Redis.
 func (s *slots) renew(ctx context.Context) {
 	args := []any{slotLease.Milliseconds()}
 	s.mu.Lock()
