@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 
+	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 	"github.com/zimage-gateway/zimage-gateway/internal/job"
 	"github.com/zimage-gateway/zimage-gateway/internal/redistest"
 )
