@@ -28,20 +28,19 @@ type admission struct {
 	holder   ID
 	sameBody bool
 	age      time.Duration
+	// superseded is the claim that stood before this one, as Redis has it; empty: none did (in).
+	superseded string
 }
 
 // admit claims the request and counts its pictures as waiting, or says why not; nothing is left behind then. replaced is
 // the holder of a claim that may be taken over. notAfter is the latest moment, by Redis' clock.
 func (s *Store) admit(ctx context.Context, id ID, n New, maxWaiting int, replaced ID, notAfter int64) (admission, error) {
-	ttl := retryClaimTTL
-	if n.Claim.Mode == ClaimByKey {
-		ttl = s.retention + keyClaimSlack
-	}
 	mode := n.Claim.Mode
 	if mode == "" {
 		mode = ClaimNothing
 	}
-	reply, err := admitScript.Run(ctx, s.client, admissionKeys(n), notAfter, string(mode), string(id), n.Claim.Body, ttl.Milliseconds(),
+	reply, err := admitScript.Run(ctx, s.client, admissionKeys(n), notAfter, string(mode), string(id), n.Claim.Body,
+		claimTTL(mode, s.retention).Milliseconds(),
 		string(replaced), string(n.Class), n.Spec.N(), maxWaiting, n.Limits.MaxPending, n.Limits.ImagesPerDay,
 		waitingPrefix(n.Owner, id)).Slice()
 	if err != nil {
@@ -54,6 +53,14 @@ func (s *Store) admit(ctx context.Context, id ID, n New, maxWaiting int, replace
 	return a, nil
 }
 
+// claimTTL is how long a claim is remembered.
+func claimTTL(m ClaimMode, retention time.Duration) time.Duration {
+	if m == ClaimByKey {
+		return retention + keyClaimSlack
+	}
+	return retryClaimTTL
+}
+
 func decodeAdmission(reply []any) (a admission, ok bool) {
 	if len(reply) != 4 {
 		return a, false
@@ -62,14 +69,15 @@ func decodeAdmission(reply []any) (a admission, ok bool) {
 	number, ok2 := reply[1].(int64)
 	holder, ok3 := reply[2].(string)
 	same, ok4 := reply[3].(int64)
-	a = admission{verdict: verdict, holder: ID(holder), sameBody: same == 1}
+	a = admission{verdict: verdict, sameBody: same == 1}
 	switch verdict {
 	case "held":
+		a.holder = ID(holder)
 		a.age = time.Duration(number) * time.Millisecond
 	case "late":
 		a.now = number
 	default:
-		a.rank = int(number)
+		a.rank, a.superseded = int(number), holder
 	}
 	return a, ok1 && ok2 && ok3 && ok4
 }
@@ -78,9 +86,9 @@ func admissionKeys(n New) []string {
 	return []string{waitingKey, waitingOfKey(n.Owner), todayKey(n.Owner), claimKey(n.Claim.Key)}
 }
 
-// withdraw takes back what admit did for a job that is not made.
-func (s *Store) withdraw(ctx context.Context, id ID, n New) error {
-	args := []any{string(id)}
+// withdraw takes back what admit did for a job that is not made. The claim that stood before stands again.
+func (s *Store) withdraw(ctx context.Context, id ID, n New, superseded string) error {
+	args := []any{string(id), superseded, claimTTL(n.Claim.Mode, s.retention).Milliseconds()}
 	for i := range n.Spec.N() {
 		args = append(args, waitingMember(n.Owner, id, i))
 	}
@@ -100,10 +108,10 @@ func waits(ctx context.Context, pipe redis.Pipeliner, t Task, c Class, at time.T
 	pipe.ZAdd(ctx, waitingOfKey(t.Owner), redis.Z{Score: score, Member: t.waitingMember()})
 }
 
-// waitsNoMore adds to a pipeline that the picture does not wait.
+// waitsNoMore adds to a pipeline that the picture does not wait. The set of all is the last: the sweeper looks at that one.
 func waitsNoMore(ctx context.Context, pipe redis.Pipeliner, t Task) {
-	pipe.ZRem(ctx, waitingKey, t.waitingMember())
 	pipe.ZRem(ctx, waitingOfKey(t.Owner), t.waitingMember())
+	pipe.ZRem(ctx, waitingKey, t.waitingMember())
 }
 
 // admitScript claims a request and admits its pictures.
@@ -112,21 +120,21 @@ func waitsNoMore(ctx context.Context, pipe redis.Pipeliner, t Task) {
 //	ARGV    not after (unix ms), mode of the claim, job id, digest of the body, life of the claim (ms), holder that is
 //	        replaced or "", class, n, most that may wait in all, of the owner (0: any), a day (0: any), members without
 //	        their image
-//	returns {verdict, number, holder, same body (1|0)}:
-//	        in: number is how many of the owner's pictures of the class waited before. held: number is the claim's age
-//	        (ms). full, key_full, quota: number is how many there are. late: number is the time (unix ms).
+//	returns {verdict, number, text, same body (1|0)}:
+//	        in: number is how many of the owner's pictures of the class waited before, text the claim that stood before
+//	        or "". held: number is the claim's age (ms), text its holder. full, key_full, quota: number is how many there are. late: number is the time (unix ms).
 //	        Running it again is harmless.
 var admitScript = redis.NewScript(luaNow + `
 local at = now()
 if at > tonumber(ARGV[1]) then return {"late", at, "", 0} end
 local mode, id = ARGV[2], ARGV[3]
-if mode == "key" or mode == "retry" then
-  local claim = redis.call("GET", KEYS[4])
-  if claim then
-    local holder, digest, since = string.match(claim, "^(%S+) (%S+) (%d+)$")
-    if holder ~= id and holder ~= ARGV[6] then
-      return {"held", at - tonumber(since), holder, digest == ARGV[4] and 1 or 0}
-    end
+local before = mode ~= "none" and redis.call("GET", KEYS[4]) or ""
+if before ~= "" then
+  local holder, digest, since = string.match(before, "^(%S+) (%S+) (%d+)$")
+  if holder == id then
+    before = ""
+  elseif mode ~= "first" and holder ~= ARGV[6] then
+    return {"held", at - tonumber(since), holder, digest == ARGV[4] and 1 or 0}
   end
 end
 local n, batch = tonumber(ARGV[8]), ARGV[7] == "batch"
@@ -145,8 +153,8 @@ if not again then
 end
 local from, to = "(0", "+inf"
 if batch then from, to = "-inf", "(0" end
-local before = redis.call("ZCOUNT", KEYS[2], from, to)
-if again then before = math.max(0, before - n) end
+local rank = redis.call("ZCOUNT", KEYS[2], from, to)
+if again then rank = math.max(0, rank - n) end
 for i = 0, n - 1 do
   local member = ARGV[12] .. str(i)
   redis.call("ZADD", KEYS[1], str(at), member)
@@ -157,19 +165,24 @@ for i = 0, n - 1 do
   end
 end
 if mode ~= "none" then redis.call("SET", KEYS[4], id .. " " .. ARGV[4] .. " " .. str(at), "PX", ARGV[5]) end
-return {"in", before, "", 0}
+return {"in", rank, before, 0}
 `)
 
 // withdrawScript takes back an admission.
 //
 //	KEYS    as for admitScript
-//	ARGV    job id, members
+//	ARGV    job id, claim that stood before or "", its life (ms), members
 //	returns 1
 var withdrawScript = redis.NewScript(`
-for i = 2, #ARGV do
+for i = 4, #ARGV do
   for k = 1, 3 do redis.call("ZREM", KEYS[k], ARGV[i]) end
 end
 local claim = redis.call("GET", KEYS[4])
-if claim and string.match(claim, "^(%S+)") == ARGV[1] then redis.call("DEL", KEYS[4]) end
+if not claim or string.match(claim, "^(%S+)") ~= ARGV[1] then return 1 end
+if ARGV[2] == "" then
+  redis.call("DEL", KEYS[4])
+else
+  redis.call("SET", KEYS[4], ARGV[2], "PX", ARGV[3])
+end
 return 1
 `)

@@ -61,7 +61,7 @@ func decode(id ID, fields map[string]string) (Job, error) {
 		ID: id, Status: Status(fields["status"]), Owner: fields["owner"], Class: Class(fields["class"]),
 		CreatedAt: r.time("created"), StartedAt: r.time("started"),
 		CompletedAt: r.time("completed"), ExpiresAt: r.time("expires"),
-		Version: r.int("v"),
+		Version: r.int("v"), Dropped: fields["dropped"] == "1",
 	}
 	if !r.json("spec", &j.Spec) || j.Spec.N() == 0 {
 		return Job{}, errors.Join(errors.New("record has no spec"), r.err)

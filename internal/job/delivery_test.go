@@ -58,7 +58,8 @@ func TestEndsAreTold(t *testing.T) {
 				if _, due, err := s.store.BeginDelivery(t.Context(), j.ID); err != nil || due {
 					t.Errorf("before the end: due %t, %v", due, err)
 				}
-				if diff := cmp.Diff(end(t, s, j.ID, task), []bool{true, false}); diff != "" {
+				// A finish that is heard twice is the same end: its reply may have been lost the first time.
+				if diff := cmp.Diff(end(t, s, j.ID, task), []bool{true, name == "completed"}); diff != "" {
 					t.Errorf("webhooks of the end and its repetition (-got +want):\n%s", diff)
 				}
 				for try := 1; try <= 2; try++ {

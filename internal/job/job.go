@@ -43,6 +43,7 @@ type Job struct {
 	// StartedAt, CompletedAt and ExpiresAt are zero until they have happened or are known.
 	StartedAt, CompletedAt, ExpiresAt time.Time
 	Version                           int64 // grows with every change
+	Dropped                           bool  // cancelled as nobody waited for it any more
 	Pictures                          []Picture
 	Calls                             []Call // the ledger, by picture and attempt
 }

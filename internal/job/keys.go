@@ -32,7 +32,8 @@ const (
 //	c<i>.<a>                ledger entry of call a: "<upstream> <started ms> <duration ms> <outcome> <billed>"
 //	r<i>, e<i>              the picture, or why there is none (JSON)
 //	w:<token>               a caller on the line, until when at most (unix ms)
-//	keep, left              somebody was promised that the job goes on (1); since when nobody is on the line (unix ms)
+//	keep, left, dropped     somebody was promised that the job goes on (1); since when nobody is on the line (unix ms);
+//	                        the job was cancelled for that (1)
 //	hook, ht                the webhook: wanted, due, sent or dead; how often it was tried
 //
 // Until a due webhook is settled the record outlives its retention, unread.

@@ -40,7 +40,7 @@ func newLeftJobs() leftJobs { return leftJobs{added: make(chan struct{}, 1)} }
 
 func (l *leftJobs) add(id ID) {
 	l.mu.Lock()
-	l.jobs = append(l.jobs, leftJob{id, time.Now().Add(leftGrace)})
+	l.jobs = append(l.jobs, leftJob{id, time.Now().Add(leftGrace + leftSlack)})
 	l.mu.Unlock()
 	signal(l.added)
 }
@@ -85,31 +85,24 @@ func (s *Service) Run(ctx context.Context) error {
 
 // drop cancels a job that was left, if nobody has joined it since, here or elsewhere.
 func (s *Service) drop(ctx context.Context, id ID) {
-	j, err := s.store.Get(ctx, id)
-	var end Ending
-	if err == nil {
-		end, err = s.store.Cancel(ctx, id, &DropRule{Left: leftGrace, Started: s.cfg.Drop == DropAlways})
-	}
-	if err != nil {
-		if !errors.Is(err, ErrNotFound) && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "drop a job that nobody waits for; it goes on", slog.String("job_id", string(id)), slog.Any("error", err))
-		}
+	err := s.cancel(ctx, id, &DropRule{Left: leftGrace, Started: s.cfg.Drop == DropAlways}, false)
+	if err == nil || errors.Is(err, ErrNotFound) || ctx.Err() != nil {
 		return
 	}
-	if end.Status == StatusCancelled {
-		s.log.InfoContext(ctx, "dropped a job that nobody waits for", slog.String("job_id", string(id)))
-	}
-	s.cancelled(ctx, j, end)
+	s.log.WarnContext(ctx, "drop a job that nobody waits for; trying again", slog.String("job_id", string(id)), slog.Any("error", err))
+	s.left.add(id)
 }
 
-// Join puts a caller on the line of a job for at most d, so that it is not dropped meanwhile. The token is empty where
-// that has no meaning: nothing will drop the job.
-func (s *Service) Join(ctx context.Context, id ID, d time.Duration) (token string, err error) {
+// Join puts a caller on the line of its own job for at most d, so that it is not dropped meanwhile; one that has a token
+// already is on it for d from now. The token is empty where that has no meaning: nothing will drop the job.
+func (s *Service) Join(ctx context.Context, owner string, id ID, token string, d time.Duration) (string, error) {
 	if s.cfg.Drop == DropNever || !id.Valid() {
 		return "", nil
 	}
-	token = newToken()
-	on, err := s.store.join(ctx, id, token, d)
+	if len(token) != len(newToken()) {
+		token = newToken()
+	}
+	on, err := s.store.join(ctx, owner, id, token, d)
 	if err != nil {
 		return "", unavailable(err)
 	}

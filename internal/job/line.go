@@ -12,12 +12,15 @@ import (
 // leftGrace is how long a job may be without a caller before it is dropped: official SDKs try again within it.
 const leftGrace = 5 * time.Second
 
+// leftSlack is how much later it is asked for: Redis' clock measures the grace.
+const leftSlack = 250 * time.Millisecond
+
 func newToken() string { return rand.Text() }
 
 // join puts a caller on the line of a job for at most d. on is false where that has no meaning: the job is no caller's, or
-// it has ended.
-func (s *Store) join(ctx context.Context, id ID, token string, d time.Duration) (on bool, err error) {
-	return s.line(ctx, joinScript, id, token, d.Milliseconds())
+// it has ended, or is not the owner's.
+func (s *Store) join(ctx context.Context, owner string, id ID, token string, d time.Duration) (on bool, err error) {
+	return s.line(ctx, joinScript, id, token, d.Milliseconds(), owner)
 }
 
 // keep takes a caller off the line that was promised that the job goes on. It does so whoever leaves after that.
@@ -58,10 +61,10 @@ end
 // joinScript puts a caller on the line.
 //
 //	KEYS[1] record
-//	ARGV    token, how long it stays at most (ms)
-//	returns 1, or 0 where the job is nobody's on the line: there is none, it has ended, or is a batch job
+//	ARGV    token, how long it stays at most (ms), owner
+//	returns 1, or 0 where the job is nobody's on the line: there is none of the owner's, it has ended, or is a batch job
 var joinScript = redis.NewScript(luaNow + luaCallers + `
-if not callers(KEYS[1]) then return 0 end
+if not callers(KEYS[1]) or redis.call("HGET", KEYS[1], "owner") ~= ARGV[3] then return 0 end
 redis.call("HSET", KEYS[1], "w:" .. ARGV[1], str(now() + tonumber(ARGV[2])))
 redis.call("HDEL", KEYS[1], "left")
 return 1

@@ -14,7 +14,7 @@ var ErrNoCursor = errors.New("no such job in the list")
 
 const (
 	// listChunk is how many records one round trip of a filtered list looks at.
-	listChunk = 200
+	listChunk = 500
 	// listTimeout bounds a whole list: with a filter it may have to look at many jobs.
 	listTimeout = 10 * time.Second
 	// unlistAge is how old an entry without a record must be to be taken off: its record may just be on its way.
@@ -34,7 +34,9 @@ func (s *Store) List(ctx context.Context, owner string, q ListQuery) (jobs []Job
 	defer cancel()
 	var start int64
 	if q.After != "" {
-		rank, err := s.client.ZRevRank(ctx, ownerKey(owner), string(q.After)).Result()
+		rank, err := answered(ctx, func(ctx context.Context) (int64, error) {
+			return s.client.ZRevRank(ctx, ownerKey(owner), string(q.After)).Result()
+		})
 		if errors.Is(err, redis.Nil) {
 			return nil, false, ErrNoCursor
 		}
@@ -50,7 +52,9 @@ func (s *Store) List(ctx context.Context, owner string, q ListQuery) (jobs []Job
 	}
 	seen := map[ID]bool{} // jobs made meanwhile move the others down, into the next page
 	for {
-		page, err := s.client.ZRevRangeWithScores(ctx, ownerKey(owner), start, start+chunk-1).Result()
+		page, err := answered(ctx, func(ctx context.Context) ([]redis.Z, error) {
+			return s.client.ZRevRangeWithScores(ctx, ownerKey(owner), start, start+chunk-1).Result()
+		})
 		if err != nil {
 			return nil, false, fmt.Errorf("list jobs: %w", err)
 		}
@@ -78,33 +82,66 @@ func (s *Store) List(ctx context.Context, owner string, q ListQuery) (jobs []Job
 	}
 }
 
+// answered bounds one round trip: whether Redis is there is told within two seconds, however long a list may take.
+func answered[T any](ctx context.Context, ask func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, createTimeout)
+	defer cancel()
+	return ask(ctx)
+}
+
 // listed reads the jobs of a page's entries. gone are those whose record is not there.
 func (s *Store) listed(ctx context.Context, page []redis.Z, want Status) (jobs []Job, gone []any, err error) {
+	old := float64(time.Now().Add(s.clockSkew() - unlistAge).UnixMilli())
+	if want != "" {
+		if page, gone, err = s.withStatus(ctx, page, want, old); err != nil {
+			return nil, nil, err
+		}
+	}
 	pipe := s.client.Pipeline()
 	records := make([]*redis.MapStringStringCmd, len(page))
 	for i, z := range page {
 		records[i] = pipe.HGetAll(ctx, recordKey(memberID(z)))
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
+	if len(page) == 0 {
+		return nil, gone, nil
+	}
+	if _, err := answered(ctx, pipe.Exec); err != nil {
 		return nil, nil, fmt.Errorf("read %d jobs of a list: %w", len(page), err)
 	}
-	old := float64(time.Now().Add(s.clockSkew() - unlistAge).UnixMilli())
 	for i, z := range page {
-		fields := records[i].Val()
-		if want != "" && Status(fields["status"]) != want && len(fields) > 0 {
-			continue
-		}
-		j, err := s.readable(memberID(z), fields)
+		j, err := s.readable(memberID(z), records[i].Val())
 		switch {
-		case err == nil:
+		case err == nil && (want == "" || j.Status == want): // it may have changed since it was looked at
 			jobs = append(jobs, j)
+		case err == nil:
 		case !errors.Is(err, ErrNotFound):
 			return nil, nil, err
-		case len(fields) == 0 && z.Score < old:
+		case len(records[i].Val()) == 0 && z.Score < old:
 			gone = append(gone, z.Member)
 		}
 	}
 	return jobs, gone, nil
+}
+
+// withStatus returns the entries whose job has the status, without reading the rest of them.
+func (s *Store) withStatus(ctx context.Context, page []redis.Z, want Status, old float64) (fit []redis.Z, gone []any, err error) {
+	ids := make([]ID, len(page))
+	for i, z := range page {
+		ids[i] = memberID(z)
+	}
+	statuses, err := answered(ctx, func(ctx context.Context) ([]Status, error) { return s.statuses(ctx, ids) })
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, z := range page {
+		switch {
+		case statuses[i] == want:
+			fit = append(fit, z)
+		case statuses[i] == "" && z.Score < old:
+			gone = append(gone, z.Member)
+		}
+	}
+	return fit, gone, nil
 }
 
 func memberID(z redis.Z) ID {

@@ -32,7 +32,7 @@ type Outlook struct {
 func (s *Service) Outlook(ctx context.Context, jobs ...Job) ([]Outlook, error) {
 	var tasks []Task
 	for _, j := range jobs {
-		tasks = append(tasks, j.unfinished()...)
+		tasks = append(tasks, j.ahead()...)
 	}
 	all := make([]Outlook, len(jobs))
 	if len(tasks) == 0 {
@@ -44,17 +44,23 @@ func (s *Service) Outlook(ctx context.Context, jobs ...Job) ([]Outlook, error) {
 	}
 	now := time.Now().Add(s.store.clockSkew())
 	for i, j := range jobs {
-		n := len(j.unfinished())
+		n := len(j.ahead())
 		all[i] = j.outlook(places[:n], pace, now)
 		places = places[n:]
 	}
 	return all, nil
 }
 
-func (j Job) unfinished() (tasks []Task) {
+// ahead returns the tasks that a job still waits for.
+func (j Job) ahead() []Task {
 	if j.Status.Terminal() {
 		return nil
 	}
+	return j.unfinished()
+}
+
+// unfinished returns the tasks of pictures that are not final, and will never be if the job has ended.
+func (j Job) unfinished() (tasks []Task) {
 	for i, p := range j.Pictures {
 		if !p.Final() {
 			tasks = append(tasks, j.task(i))

@@ -115,14 +115,16 @@ return {"go", attempt, at, tonumber(r[8]), r[9], r[10]}
 //	KEYS[1] record
 //	ARGV    image, call id, attempt (0: no call), verdict (done|failed|retry), ledger entry, billed,
 //	        result or error (JSON), retention (ms), job id, channel
-//	returns {"gone"} | {"late"} | {status of the job after it, expires ms or "0", due where its webhook is, else ""}
+//	returns {"gone"} | {"late"} | the same again where this very result is there | {status of the job after it, expires ms or "0", due where its webhook is, else ""}
 var finishScript = redis.NewScript(luaNow + luaFinish + `
 local i = ARGV[1]
-local r = redis.call("HMGET", KEYS[1], "status", "s" .. i, "o" .. i, "u" .. i, "n", "final", "done")
+local r = redis.call("HMGET", KEYS[1], "status", "s" .. i, "o" .. i, "u" .. i, "n", "final", "done",
+  ARGV[4] == "done" and "r" .. i or "e" .. i, "expires", "hook")
 local status, owner, expires, hook = r[1], r[3], "0", ""
 if not status then return {"gone"} end
 local at = now()
 if ARGV[3] ~= "0" then redis.call("HSET", KEYS[1], "c" .. i .. "." .. ARGV[3], ARGV[5]) end
+if r[2] == ARGV[4] and r[8] == ARGV[7] then return {status, r[9] or "0", r[10] == "due" and "due" or ""} end
 local owned = owner and owner ~= "" and owner ~= ARGV[2] and tonumber(r[4]) > at
 if r[2] ~= "pending" or (status ~= "queued" and status ~= "in_progress") or (owned and ARGV[4] ~= "done") then return {"late"} end
 redis.call("HDEL", KEYS[1], "o" .. i, "u" .. i)
@@ -144,13 +146,11 @@ return {status, expires, hook}
 // cancelScript ends a job that is not terminal yet. Its pictures that were drawn stay with it; calls under way hear of it
 // by the message.
 //
-//	KEYS[1] record
-//
 // It also ends a job that nobody waits for any more, if that is still so: a caller may have joined on another process.
 //
 //	KEYS[1] record
 //	ARGV    retention (ms), job id, channel, grace (ms): "" cancels in any case; else only a job that was left by the last
-//	        of its callers so long ago, started: "0": not where a call has begun
+//	        of its callers so long ago, started: "0": not where a call has begun, quiet: "1": nobody is told of the end
 //	returns {"gone"} | {status before it, "0" where nothing was done, else expires ms, due where its webhook is, else "",
 //	        owner}
 var cancelScript = redis.NewScript(luaNow + luaFinish + luaOnTheLine + `
@@ -162,7 +162,9 @@ local at = now()
 if ARGV[4] ~= "" then
   if r[2] or not r[3] or tonumber(r[3]) > at - tonumber(ARGV[4]) or onTheLine(KEYS[1], at) then return {status, "0", "", ""} end
   if ARGV[5] == "0" and status ~= "queued" then return {status, "0", "", ""} end
+  redis.call("HSET", KEYS[1], "dropped", "1")
 end
+if ARGV[6] == "1" then redis.call("HDEL", KEYS[1], "hook") end
 local expires, hook = finish(KEYS[1], "cancelled", at, tonumber(ARGV[1]))
 local v = redis.call("HINCRBY", KEYS[1], "v", 1)
 redis.call("PUBLISH", ARGV[3], ARGV[2] .. " " .. str(v) .. " cancelled")
@@ -185,13 +187,13 @@ return 1
 //
 //	KEYS[1] record
 //	ARGV    image, generation that was lost
-//	returns the new generation, or 0 where there is nothing to replace
+//	returns {the new generation, class}; 0 where there is nothing to replace
 var raiseScript = redis.NewScript(luaNow + `
 local i = ARGV[1]
-local r = redis.call("HMGET", KEYS[1], "status", "s" .. i, "g" .. i, "o" .. i, "u" .. i)
-if (r[1] ~= "queued" and r[1] ~= "in_progress") or r[2] ~= "pending" or r[3] ~= ARGV[2] then return 0 end
-if r[4] and r[4] ~= "" and tonumber(r[5]) > now() then return 0 end
-return redis.call("HINCRBY", KEYS[1], "g" .. i, 1)
+local r = redis.call("HMGET", KEYS[1], "status", "s" .. i, "g" .. i, "o" .. i, "u" .. i, "class")
+if (r[1] ~= "queued" and r[1] ~= "in_progress") or r[2] ~= "pending" or r[3] ~= ARGV[2] then return {0, ""} end
+if r[4] and r[4] ~= "" and tonumber(r[5]) > now() then return {0, ""} end
+return {redis.call("HINCRBY", KEYS[1], "g" .. i, 1), r[6] or ""}
 `)
 
 // leadScript makes one process the sweeper, or keeps it so.

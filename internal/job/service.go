@@ -74,40 +74,51 @@ func (s *Service) Cancel(ctx context.Context, owner string, id ID) (Job, error) 
 	if err != nil || j.Status.Terminal() {
 		return j, err
 	}
-	end, err := s.store.Cancel(ctx, id, nil)
-	if err != nil && !errors.Is(err, ErrNotFound) {
+	if err := s.cancel(ctx, id, nil, false); err != nil && !errors.Is(err, ErrNotFound) {
 		return Job{}, unavailable(err)
 	}
-	s.cancelled(ctx, j, end)
 	return s.Get(ctx, owner, id)
 }
 
-// cancelled does what follows a job's cancellation, if that is how it ended.
-func (s *Service) cancelled(ctx context.Context, j Job, end Ending) {
-	if end.Status != StatusCancelled {
-		return
+// cancel ends a job and does what follows; see [Store.Cancel].
+func (s *Service) cancel(ctx context.Context, id ID, rule *DropRule, quiet bool) error {
+	end, err := s.store.cancel(ctx, id, rule, quiet)
+	if err != nil || end.Status != StatusCancelled {
+		return err
+	}
+	// A caller that goes away in between must not leave the rest to the sweeper.
+	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	defer done()
+	j, err := s.store.Get(ctx, id) // as it was cancelled: some pictures may have begun since it was looked at
+	if err != nil {
+		s.log.WarnContext(ctx, "read a cancelled job; the sweeper will", slog.String("job_id", string(id)), slog.Any("error", err))
+		return nil
 	}
 	s.metrics.JobFinished(string(StatusCancelled), time.Since(j.CreatedAt))
-	var tasks []Task
-	for i, p := range j.Pictures {
-		if !p.Final() {
-			tasks = append(tasks, j.task(i))
-		}
+	if j.Dropped {
+		s.log.InfoContext(ctx, "dropped a job that nobody waits for", slog.String("job_id", string(id)))
 	}
-	s.store.dropped(ctx, tasks)
+	s.store.dismiss(ctx, j)
 	// A task that stays in its queue does nothing: its worker finds the job ended.
-	if err := s.queue.Remove(ctx, tasks...); err != nil {
+	if err := s.queue.Remove(ctx, j.unfinished()...); err != nil {
 		s.log.WarnContext(ctx, "remove the tasks of a cancelled job", slog.String("job_id", string(j.ID)), slog.Any("error", err))
 	}
 	if end.Webhook {
 		s.enqueue(ctx, j.ID, []Task{WebhookTask(j.ID)})
 	}
+	return nil
 }
 
 // Delete cancels a job that is not terminal yet, and forgets it. Nobody is told of its end.
 func (s *Service) Delete(ctx context.Context, owner string, id ID) error {
-	if _, err := s.Cancel(ctx, owner, id); err != nil {
+	j, err := s.Get(ctx, owner, id)
+	if err != nil {
 		return err
+	}
+	if !j.Status.Terminal() {
+		if err := s.cancel(ctx, id, nil, true); err != nil && !errors.Is(err, ErrNotFound) {
+			return unavailable(err)
+		}
 	}
 	if err := s.store.Delete(ctx, owner, id); err != nil {
 		return unavailable(err)

@@ -23,7 +23,8 @@ var (
 	errShape    = errors.New("reply has another shape than the script's")
 )
 
-// Store keeps job records in Redis. Its methods are safe for concurrent use; each is one round trip.
+// Store keeps job records in Redis. Its methods are safe for concurrent use. A change of a record is one round trip; what
+// follows it, in the sets beside the records, is another, which the sweeper makes up for where it fails.
 type Store struct {
 	client    redis.UniversalClient
 	retention time.Duration
@@ -70,6 +71,11 @@ func (s *Store) readable(id ID, fields map[string]string) (Job, error) {
 // nobody waits for any more. Ending.Status is cancelled where this call did it, else empty. It returns ErrNotFound where
 // there is no such job.
 func (s *Store) Cancel(ctx context.Context, id ID, rule *DropRule) (Ending, error) {
+	return s.cancel(ctx, id, rule, false)
+}
+
+// cancel is Cancel; where it is quiet nobody is told of the end.
+func (s *Store) cancel(ctx context.Context, id ID, rule *DropRule, quiet bool) (Ending, error) {
 	ctx, cancel := context.WithTimeout(ctx, createTimeout)
 	defer cancel()
 	grace, started := "", false
@@ -77,7 +83,7 @@ func (s *Store) Cancel(ctx context.Context, id ID, rule *DropRule) (Ending, erro
 		grace, started = strconv.FormatInt(rule.Left.Milliseconds(), 10), rule.Started
 	}
 	reply, err := cancelScript.Run(ctx, s.client, []string{recordKey(id)},
-		s.retention.Milliseconds(), string(id), EventsChannel, grace, started).StringSlice()
+		s.retention.Milliseconds(), string(id), EventsChannel, grace, started, quiet).StringSlice()
 	switch {
 	case err != nil:
 		return Ending{}, fmt.Errorf("cancel job %s: %w", id, err)
@@ -93,14 +99,27 @@ func (s *Store) Cancel(ctx context.Context, id ID, rule *DropRule) (Ending, erro
 	return Ending{Status: StatusCancelled, Webhook: webhook}, nil
 }
 
-// dropped takes the pictures of a cancelled job out of the sets of admission.
-func (s *Store) dropped(ctx context.Context, tasks []Task) {
+// dismiss takes pictures of a cancelled job out of the sets of admission; those that no call was made for do not count for
+// the day.
+func (s *Store) dismiss(ctx context.Context, j Job) {
 	s.settle(ctx, func(pipe redis.Pipeliner) {
-		for _, t := range tasks {
+		for i, p := range j.Pictures {
+			t := j.task(i)
 			waitsNoMore(ctx, pipe, t)
-			pipe.ZRem(ctx, todayKey(t.Owner), t.waitingMember())
+			if p.Attempts == 0 {
+				pipe.ZRem(ctx, todayKey(t.Owner), t.waitingMember())
+			}
 		}
 	})
+}
+
+// relist sees to it that the sweeper knows of a job that others have joined: whoever made it may have failed to list it.
+func (s *Store) relist(ctx context.Context, j Job) {
+	if !j.Status.Terminal() {
+		s.settle(ctx, func(pipe redis.Pipeliner) {
+			pipe.ZAddNX(ctx, openKey, redis.Z{Score: float64(j.CreatedAt.UnixMilli()), Member: string(j.ID)})
+		})
+	}
 }
 
 // Delete forgets a terminal job.
@@ -256,7 +275,9 @@ func (s *Store) Finish(ctx context.Context, t Task, callID string, f Finish) (En
 		case FinishRetry:
 			waits(ctx, pipe, t, f.Class, time.Now().Add(s.clockSkew()))
 		case FinishFailed:
-			pipe.ZRem(ctx, todayKey(t.Owner), t.waitingMember())
+			if billed == imagegen.BilledNo {
+				pipe.ZRem(ctx, todayKey(t.Owner), t.waitingMember())
+			}
 		case FinishDone:
 		}
 		if status.Terminal() {
@@ -278,11 +299,11 @@ func (s *Store) settle(ctx context.Context, add func(redis.Pipeliner)) {
 // closed adds to a pipeline what follows the end of a job, whose record is kept until expires (unix ms). One whose
 // webhook is due stays on the sweeper's list.
 func (s *Store) closed(ctx context.Context, pipe redis.Pipeliner, owner string, id ID, expires string, webhook bool) {
-	if !webhook {
-		pipe.ZRem(ctx, openKey, string(id))
-	}
 	at, _ := strconv.ParseFloat(expires, 64) // the script's own
 	pipe.ZAdd(ctx, endedKey, redis.Z{Score: at, Member: owner + " " + string(id)})
+	if !webhook { // the last: the sweeper looks at this list
+		pipe.ZRem(ctx, openKey, string(id))
+	}
 }
 
 func (f Finish) payload() (string, error) {
@@ -343,10 +364,23 @@ func (s *Store) Renew(ctx context.Context, marks []Mark, ttl time.Duration) ([]b
 func (s *Store) raise(ctx context.Context, t Task) (Task, bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	gen, err := raiseScript.Run(ctx, s.client, []string{recordKey(t.Job)}, t.Image, strconv.FormatInt(t.Generation, 10)).Int64()
+	reply, err := raiseScript.Run(ctx, s.client, []string{recordKey(t.Job)}, t.Image, strconv.FormatInt(t.Generation, 10)).Slice()
 	if err != nil {
 		return Task{}, false, fmt.Errorf("raise task %s: %w", t.ID(), err)
 	}
+	if len(reply) != 2 {
+		return Task{}, false, fmt.Errorf("raise task %s: %w", t.ID(), errShape)
+	}
+	gen, ok1 := reply[0].(int64)
+	class, ok2 := reply[1].(string)
+	if !ok1 || !ok2 {
+		return Task{}, false, fmt.Errorf("raise task %s: %w", t.ID(), errShape)
+	}
+	if gen == 0 {
+		return Task{}, false, nil
+	}
 	t.Generation = gen
-	return t, gen != 0, nil
+	// It waits again, whatever became of the worker that had it.
+	s.settle(ctx, func(pipe redis.Pipeliner) { waits(ctx, pipe, t, Class(class), time.Now().Add(s.clockSkew())) })
+	return t, true, nil
 }

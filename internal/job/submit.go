@@ -89,7 +89,7 @@ func (s *Service) try(ctx context.Context, id ID, n New, replaced ID) (sub Submi
 	}
 	if n.Limits.RPM > 0 {
 		if sub.Rate, err = s.allow(ctx, n); err != nil {
-			s.withdraw(ctx, id, n)
+			s.withdraw(ctx, id, n, a)
 			return sub, nil, err
 		}
 	}
@@ -104,7 +104,7 @@ func (s *Service) try(ctx context.Context, id ID, n New, replaced ID) (sub Submi
 	at, err := s.store.Create(ctx, id, n, queues, sub.Token)
 	if err != nil {
 		if errors.Is(err, errTooLate) { // else it may have been written: a later try of the request must find it
-			s.withdraw(ctx, id, n)
+			s.withdraw(ctx, id, n, a)
 		}
 		return sub, nil, unavailable(err)
 	}
@@ -125,10 +125,10 @@ func (s *Service) enqueue(ctx context.Context, id ID, tasks []Task) {
 	}
 }
 
-func (s *Service) withdraw(ctx context.Context, id ID, n New) {
+func (s *Service) withdraw(ctx context.Context, id ID, n New, a admission) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), withdrawTimeout)
 	defer cancel()
-	if err := s.store.withdraw(ctx, id, n); err != nil {
+	if err := s.store.withdraw(ctx, id, n, a.superseded); err != nil {
 		s.log.WarnContext(ctx, "take back a refused job; the sweeper will", slog.Any("error", err))
 	}
 }
@@ -150,12 +150,14 @@ func (s *Service) join(ctx context.Context, n New, held admission) (sub Submissi
 			Message: "This Idempotency-Key came with another request before: use a new key for a new request.",
 		}
 	}
-	if n.Claim.Mode == ClaimRetry && j.Status == StatusCancelled {
+	// A retry makes a new job where somebody cancelled the first. Where it was dropped nobody has ever been answered.
+	if j.Dropped || n.Claim.Mode == ClaimRetry && j.Status == StatusCancelled {
 		return sub, true, nil
 	}
 	sub = Submission{Job: j, Joined: true}
+	s.store.relist(ctx, j)
 	if n.WaitFor > 0 {
-		sub.Token, err = s.Join(ctx, j.ID, n.WaitFor)
+		sub.Token, err = s.Join(ctx, n.Owner, j.ID, "", n.WaitFor)
 	} else {
 		err = s.Keep(ctx, j.ID, "")
 	}

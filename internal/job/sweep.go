@@ -44,6 +44,9 @@ func (s *Store) waiting(ctx context.Context, ids []ID, now int64) (tasks []Task,
 		case status == "":
 			forget.ZRem(ctx, openKey, string(id))
 		case status.Terminal():
+			for p := range int(r.int("n")) { // whoever ended it may not have come to that
+				waitsNoMore(ctx, forget, Task{Job: id, Image: p, Owner: owner})
+			}
 			s.closed(ctx, forget, owner, id, r.fields["expires"], due)
 			if due {
 				tasks = append(tasks, WebhookTask(id))
