@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -39,13 +40,13 @@ const (
 
 // fakeJobs is a job service whose jobs are finished as soon as they are made, unless a field says otherwise.
 type fakeJobs struct {
-	submitFunc   func(context.Context, job.New) (job.Submission, error)
-	getFunc      func(context.Context, string, job.ID) (job.Job, error)
-	waitFunc     func(context.Context, string, job.ID) (job.Job, error)
-	outlookFunc  func(context.Context, ...job.Job) ([]job.Outlook, error)
-	followFunc   func(ctx context.Context, seen int64, beat job.Beat, tell func(job.Job) error) error
-	listFunc     func(context.Context, string, job.ListQuery) ([]job.Job, bool, error)
-	cancelFunc   func(context.Context, string, job.ID) (job.Job, error)
+	submitFunc  func(context.Context, job.New) (job.Submission, error)
+	getFunc     func(context.Context, string, job.ID) (job.Job, error)
+	waitFunc    func(context.Context, string, job.ID) (job.Job, error)
+	outlookFunc func(context.Context, ...job.Job) ([]job.Outlook, error)
+	followFunc  func(ctx context.Context, seen int64, beat job.Beat, tell func(job.Job) error) error
+	listFunc    func(context.Context, string, job.ListQuery) ([]job.Job, bool, error)
+	cancelFunc  func(context.Context, string, job.ID) (job.Job, error)
 
 	mu   sync.Mutex
 	made []job.New
@@ -212,6 +213,13 @@ func (f *fakeJobs) Outlook(ctx context.Context, jobs ...job.Job) ([]job.Outlook,
 		return f.outlookFunc(ctx, jobs...)
 	}
 	return make([]job.Outlook, len(jobs)), nil
+}
+
+// foresee says the same of every job.
+func foresee(o job.Outlook) func(context.Context, ...job.Job) ([]job.Outlook, error) {
+	return func(_ context.Context, jobs ...job.Job) ([]job.Outlook, error) {
+		return slices.Repeat([]job.Outlook{o}, len(jobs)), nil
+	}
 }
 
 // never waits for a job that does not finish.

@@ -331,13 +331,13 @@ func TestRepetitions(t *testing.T) {
 	}
 	const path, body, count = "/v1/images/generations", `{"prompt":"a"}`, "X-Stainless-Retry-Count"
 	first := ask(path, body, count, "0")
-	if first.Fingerprint == "" || first.Repeated {
+	if first.Claim.Mode != job.ClaimFirst || first.Claim.Key == "" {
 		t.Errorf("first = %+v", first)
 	}
 	for name, n := range map[string]job.New{
 		"second": ask("/images/generations/", body, count, "1"), "third": ask(path, body, count, "2"),
 	} {
-		if n.Fingerprint != first.Fingerprint || !n.Repeated {
+		if n.Claim.Key != first.Claim.Key || n.Claim.Mode != job.ClaimRetry {
 			t.Errorf("%s = %+v", name, n)
 		}
 	}
@@ -345,16 +345,16 @@ func TestRepetitions(t *testing.T) {
 		"body": ask(path, `{"prompt": "a"}`, count, "1"), "path": ask("/v1/chat/completions", body, count, "1"),
 		"key": ask(path, body, count, "1", "Authorization", "Bearer "+otherKey),
 	} {
-		if n.Fingerprint == first.Fingerprint {
-			t.Errorf("another %s has the same fingerprint", name)
+		if n.Claim.Key == first.Claim.Key {
+			t.Errorf("another %s has the same name", name)
 		}
 	}
-	if n := ask(path, body); n.Fingerprint != "" || n.Repeated {
+	if n := ask(path, body); n.Claim != (job.Claim{Mode: job.ClaimNothing}) {
 		t.Errorf("a client that does not count = %+v", n)
 	}
 	type1, body1 := upload(t, smallPNG(t).Data, "prompt", "a", "model", "Editor")
 	type2, body2 := upload(t, smallPNG(t).Data, "prompt", "a", "model", "Editor")
-	if a, b := ask("/v1/images/edits", body1, "Content-Type", type1, count, "0"), ask("/v1/images/edits", body2, "Content-Type", type2, count, "1"); body1 == body2 || a.Fingerprint != b.Fingerprint {
+	if a, b := ask("/v1/images/edits", body1, "Content-Type", type1, count, "0"), ask("/v1/images/edits", body2, "Content-Type", type2, count, "1"); body1 == body2 || a.Claim.Key != b.Claim.Key {
 		t.Error("the boundary of a form counts")
 	}
 }

@@ -20,13 +20,13 @@ func reading(j job.Job) *fakeJobs {
 			}
 			return j, nil
 		},
-		positionFunc: func(context.Context, job.Job) (int, error) { return 3, nil },
+		outlookFunc: foresee(job.Outlook{Position: 3}),
 	}
 }
 
 func TestCreateJob(t *testing.T) {
 	t.Parallel()
-	jobs := &fakeJobs{positionFunc: func(context.Context, job.Job) (int, error) { return 3, nil }}
+	jobs := &fakeJobs{outlookFunc: foresee(job.Outlook{Position: 3})}
 	w := send(t, newServer(t, jobs), "POST", "/v1/jobs", `{"prompt":"`+dog+`","seed":123,"stream":true}`)
 	golden(t, "job_created.json", w.Body.Bytes())
 	if w.Code != 202 || w.Header().Get("Location") != "/v1/jobs/job_abc" || w.Header().Get("X-Job-Id") != "job_abc" || w.Header().Get("Retry-After") != "4" {
@@ -67,7 +67,7 @@ func TestRetryAfterOfAJobStaysWithinAMinute(t *testing.T) {
 	t.Parallel()
 	for position, want := range map[int]string{0: "1", 1: "2", 59: "60", 1000: "60"} {
 		jobs := reading(dogJob())
-		jobs.positionFunc = func(context.Context, job.Job) (int, error) { return position, nil }
+		jobs.outlookFunc = foresee(job.Outlook{Position: position})
 		w := send(t, newServer(t, jobs), "GET", "/v1/jobs/job_abc", "")
 		if got := w.Header().Get("Retry-After"); got != want {
 			t.Errorf("position %d: got %q, want %q", position, got, want)
