@@ -215,6 +215,18 @@ func (f *fakeJobs) Outlook(ctx context.Context, jobs ...job.Job) ([]job.Outlook,
 	return make([]job.Outlook, len(jobs)), nil
 }
 
+// joining is a job service where an earlier request made the job.
+func joining(j job.Job) *fakeJobs {
+	return &fakeJobs{submitFunc: func(context.Context, job.New) (job.Submission, error) {
+		return job.Submission{Job: j, Joined: true}, nil
+	}}
+}
+
+// refusing is a job service that makes no job.
+func refusing(rate *job.Rate, err error) *fakeJobs {
+	return &fakeJobs{submitFunc: func(context.Context, job.New) (job.Submission, error) { return job.Submission{Rate: rate}, err }}
+}
+
 // foresee says the same of every job.
 func foresee(o job.Outlook) func(context.Context, ...job.Job) ([]job.Outlook, error) {
 	return func(_ context.Context, jobs ...job.Job) ([]job.Outlook, error) {
