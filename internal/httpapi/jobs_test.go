@@ -82,6 +82,31 @@ func TestAJobOfNobody(t *testing.T) {
 	wantError(t, send(t, s, "GET", "/v1/jobs/job%2Fabc?wait=1s", ""), 404, "job_not_found", "")
 }
 
+// Another key's job does not exist for this one, whatever is asked of it.
+func TestAJobOfAnotherKey(t *testing.T) {
+	t.Parallel()
+	jobs := &fakeJobs{}
+	s := newServer(t, jobs)
+	send(t, s, "POST", "/v1/jobs", `{"prompt":"a"}`)
+	owner := jobs.last(t).Owner
+	jobs.getFunc = func(_ context.Context, o string, _ job.ID) (job.Job, error) {
+		if o != owner {
+			return job.Job{}, &imagegen.Error{Kind: imagegen.KindJobNotFound, Message: "no such job"}
+		}
+		return finished(dogJob()), nil
+	}
+	jobs.followFunc = func(context.Context, int64, job.Beat, func(job.Job) error) error { return nil }
+	for _, target := range []string{
+		"GET /v1/jobs/job_abc", "GET /v1/jobs/job_abc/events", "POST /v1/jobs/job_abc/cancel", "DELETE /v1/jobs/job_abc",
+	} {
+		method, path, _ := strings.Cut(target, " ")
+		wantError(t, send(t, s, method, path, "", "Authorization", "Bearer "+otherKey), 404, "job_not_found", "")
+		if w := send(t, s, method, path, ""); w.Code >= 300 {
+			t.Errorf("%s: its owner got %d", target, w.Code)
+		}
+	}
+}
+
 func TestAJobIsReadForItsOwner(t *testing.T) {
 	t.Parallel()
 	jobs := reading(dogJob())
