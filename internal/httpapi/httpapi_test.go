@@ -337,11 +337,11 @@ func request(t *testing.T, method, target, body string, headers ...string) *http
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), method, target, strings.NewReader(body))
 	r.Header.Set("Authorization", "Bearer "+key)
-	for i := 0; i < len(headers); i += 2 {
-		if headers[i+1] == "" {
-			r.Header.Del(headers[i])
+	for pair := range slices.Chunk(headers, 2) {
+		if pair[1] == "" {
+			r.Header.Del(pair[0])
 		} else {
-			r.Header.Set(headers[i], headers[i+1])
+			r.Header.Set(pair[0], pair[1])
 		}
 	}
 	return r

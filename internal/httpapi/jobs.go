@@ -66,8 +66,12 @@ func (s *Server) createJob(w http.ResponseWriter, r *http.Request) error {
 		p.applied(w)
 	}
 	j, err := s.poll(r, sub.Job, p.wait)
-	if err != nil {
+	switch {
+	case err == nil:
+	case gone(r, err):
 		return err
+	default:
+		j = sub.Job // it goes on; a failure would have the client order it again
 	}
 	return s.accepted(w, r, j)
 }

@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"context"
 	"net/http/httptest"
 	"strconv"
 	"strings"
@@ -113,6 +114,42 @@ func TestAFailureInTimeIsTheReply(t *testing.T) {
 		wantError(t, w, 400, "upstream_rejected", "")
 		if got := w.Header().Get("Preference-Applied"); got != "wait=10" {
 			t.Errorf("got Preference-Applied %q", got)
+		}
+	})
+}
+
+// Once there is a job, a wait that fails for other reasons is answered with it: a failure would have the client order twice.
+func TestAJobIsToldOfWhateverHappensToTheWait(t *testing.T) {
+	t.Parallel()
+	away := &imagegen.Error{Kind: imagegen.KindQueueUnavailable, Message: "no"}
+	stop := &imagegen.Error{Kind: imagegen.KindShuttingDown, Message: "the gateway is restarting; please try again"}
+	for name, end := range map[string]error{"Redis is away when the wait is over": nil, "the server stops": stop} {
+		for _, path := range []string{"/v1/jobs", "/v1/chat/completions"} {
+			synctest.Test(t, func(t *testing.T) {
+				jobs := &fakeJobs{waitFunc: never, getFunc: func(context.Context, string, job.ID) (job.Job, error) { return job.Job{}, away }}
+				ctx, cancel := context.WithCancelCause(t.Context())
+				defer cancel(nil)
+				if end != nil {
+					defer time.AfterFunc(3*time.Second, func() { cancel(end) }).Stop()
+				}
+				w := serve(newServer(t, jobs), request(t, "POST", path, `{"prompt":"a"}`, "Prefer", "wait=10").WithContext(ctx))
+				if w.Code != 202 || w.Header().Get("Location") != "/v1/jobs/job_abc" || !strings.Contains(w.Body.String(), `"status":"queued"`) {
+					t.Errorf("%s, %s: got %d %v %s", name, path, w.Code, w.Header(), w.Body)
+				}
+			})
+		}
+	}
+}
+
+func TestAClientThatIsGoneWhileItsJobIsMade(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer time.AfterFunc(3*time.Second, cancel).Stop()
+		jobs := &fakeJobs{waitFunc: never}
+		w := serve(newServer(t, jobs), request(t, "POST", "/v1/jobs", `{"prompt":"a"}`, "Prefer", "wait=10").WithContext(ctx))
+		if w.Body.Len() > 0 || len(jobs.line) > 0 {
+			t.Errorf("got %d %s, line %v", w.Code, w.Body, jobs.line)
 		}
 	})
 }
