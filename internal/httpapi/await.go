@@ -47,9 +47,9 @@ func (s *Server) promise(w http.ResponseWriter, r *http.Request, o order, p pref
 	defer cancel()
 	j, err := s.jobs.Wait(ctx, exchangeOf(r).owner, sub.Job.ID, job.Beat{})
 	s.part(r, line{sub.Job.ID, sub.Token}, err)
-	if errors.Is(err, errPollOver) {
+	if isPromise(err) {
 		if j, err = s.jobs.Get(r.Context(), exchangeOf(r).owner, sub.Job.ID); err != nil {
-			return err
+			j = sub.Job // it goes on; a failure would have the client order it again
 		}
 		return s.accepted(w, r, j)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 	"github.com/zimage-gateway/zimage-gateway/internal/job"
@@ -23,7 +24,7 @@ const (
 func (x *exchange) claim(r *http.Request) (job.Claim, error) {
 	body := hex.EncodeToString(x.digest[:])
 	if key := r.Header.Get(idempotencyKey); key != "" {
-		if len(key) > maxIdempotencyKey {
+		if utf8.RuneCountInString(key) > maxIdempotencyKey {
 			return job.Claim{}, &imagegen.Error{
 				Kind: imagegen.KindInvalidValue, Param: idempotencyKey,
 				Message: fmt.Sprintf("The header %s may hold %d characters at most.", idempotencyKey, maxIdempotencyKey),

@@ -132,7 +132,7 @@ func TestFailuresOfTheService(t *testing.T) {
 		for _, target := range []string{"/v1/chat/completions", "/v1/images/generations", "/v1/jobs"} {
 			t.Run(name+" at "+target, func(t *testing.T) {
 				t.Parallel()
-				jobs := &fakeJobs{submitFunc: func(context.Context, job.New) (job.Job, error) { return job.Job{}, c.err }}
+				jobs := &fakeJobs{submitFunc: func(context.Context, job.New) (job.Submission, error) { return job.Submission{}, c.err }}
 				// A stream is refused with a status too, as it has not begun.
 				for _, body := range []string{`{"prompt":"a"}`, `{"prompt":"a","stream":true}`} {
 					if strings.Contains(body, "stream") && target == "/v1/images/generations" {
@@ -280,7 +280,7 @@ func TestAServerThatStops(t *testing.T) {
 func TestPanics(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
-	jobs := &fakeJobs{submitFunc: func(context.Context, job.New) (job.Job, error) { panic("a secret thing") }}
+	jobs := &fakeJobs{submitFunc: func(context.Context, job.New) (job.Submission, error) { panic("a secret thing") }}
 	s := newServer(t, jobs, logInto(&b))
 	w := send(t, s, "POST", "/v1/chat/completions", `{"prompt":"a"}`, "X-Request-Id", "r1", "Origin", "https://chat.example")
 	message := wantError(t, w, 500, "internal_error", "")
@@ -317,7 +317,7 @@ func TestPanicsInMidStream(t *testing.T) {
 
 func TestAbortedHandlersPassThrough(t *testing.T) {
 	t.Parallel()
-	jobs := &fakeJobs{submitFunc: func(context.Context, job.New) (job.Job, error) { panic(http.ErrAbortHandler) }}
+	jobs := &fakeJobs{submitFunc: func(context.Context, job.New) (job.Submission, error) { panic(http.ErrAbortHandler) }}
 	var b bytes.Buffer
 	s := newServer(t, jobs, logInto(&b))
 	defer func() {

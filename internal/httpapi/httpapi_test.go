@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -214,6 +215,25 @@ func (f *fakeJobs) Outlook(ctx context.Context, jobs ...job.Job) ([]job.Outlook,
 	return make([]job.Outlook, len(jobs)), nil
 }
 
+// joining is a job service where an earlier request made the job.
+func joining(j job.Job) *fakeJobs {
+	return &fakeJobs{submitFunc: func(context.Context, job.New) (job.Submission, error) {
+		return job.Submission{Job: j, Joined: true}, nil
+	}}
+}
+
+// refusing is a job service that makes no job.
+func refusing(rate *job.Rate, err error) *fakeJobs {
+	return &fakeJobs{submitFunc: func(context.Context, job.New) (job.Submission, error) { return job.Submission{Rate: rate}, err }}
+}
+
+// foresee says the same of every job.
+func foresee(o job.Outlook) func(context.Context, ...job.Job) ([]job.Outlook, error) {
+	return func(_ context.Context, jobs ...job.Job) ([]job.Outlook, error) {
+		return slices.Repeat([]job.Outlook{o}, len(jobs)), nil
+	}
+}
+
 // never waits for a job that does not finish.
 func never(ctx context.Context, _ string, _ job.ID) (job.Job, error) {
 	<-ctx.Done()
@@ -317,11 +337,11 @@ func request(t *testing.T, method, target, body string, headers ...string) *http
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), method, target, strings.NewReader(body))
 	r.Header.Set("Authorization", "Bearer "+key)
-	for i := 0; i < len(headers); i += 2 {
-		if headers[i+1] == "" {
-			r.Header.Del(headers[i])
+	for pair := range slices.Chunk(headers, 2) {
+		if pair[1] == "" {
+			r.Header.Del(pair[0])
 		} else {
-			r.Header.Set(headers[i], headers[i+1])
+			r.Header.Set(pair[0], pair[1])
 		}
 	}
 	return r

@@ -36,7 +36,7 @@ func (s *Server) editImages(w http.ResponseWriter, r *http.Request) error {
 	return s.images(w, r, req, o, true)
 }
 
-// imagesRequest reads the body that generations and jobs share.
+// imagesRequest reads the body of a generation.
 func (s *Server) imagesRequest(r *http.Request) (openai.ImagesRequest, order, error) {
 	body, err := readBody(r)
 	if err != nil {

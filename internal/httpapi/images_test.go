@@ -17,7 +17,6 @@ import (
 
 	"github.com/zimage-gateway/zimage-gateway/internal/httpapi"
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
-	"github.com/zimage-gateway/zimage-gateway/internal/job"
 	"github.com/zimage-gateway/zimage-gateway/internal/openai"
 	"github.com/zimage-gateway/zimage-gateway/internal/picture"
 )
@@ -315,46 +314,4 @@ func TestFiles(t *testing.T) {
 		wantError(t, send(t, s, "GET", "/v1/files/"+other, "", "Authorization", ""), 404, "unknown_url", "")
 	}
 	wantError(t, send(t, newServer(t, &fakeJobs{}), "GET", "/v1/files/"+name, ""), 404, "unknown_url", "")
-}
-
-// Repetitions are told by what an official SDK says of them, and by key, path and body.
-func TestRepetitions(t *testing.T) {
-	t.Parallel()
-	jobs := &fakeJobs{}
-	s := newServer(t, jobs, withEditor(&fakeFiles{}))
-	ask := func(path, body string, headers ...string) job.New {
-		t.Helper()
-		if w := send(t, s, "POST", path, body, headers...); w.Code != 200 {
-			t.Fatalf("%s: got %d %s", path, w.Code, w.Body)
-		}
-		return jobs.last(t)
-	}
-	const path, body, count = "/v1/images/generations", `{"prompt":"a"}`, "X-Stainless-Retry-Count"
-	first := ask(path, body, count, "0")
-	if first.Fingerprint == "" || first.Repeated {
-		t.Errorf("first = %+v", first)
-	}
-	for name, n := range map[string]job.New{
-		"second": ask("/images/generations/", body, count, "1"), "third": ask(path, body, count, "2"),
-	} {
-		if n.Fingerprint != first.Fingerprint || !n.Repeated {
-			t.Errorf("%s = %+v", name, n)
-		}
-	}
-	for name, n := range map[string]job.New{
-		"body": ask(path, `{"prompt": "a"}`, count, "1"), "path": ask("/v1/chat/completions", body, count, "1"),
-		"key": ask(path, body, count, "1", "Authorization", "Bearer "+otherKey),
-	} {
-		if n.Fingerprint == first.Fingerprint {
-			t.Errorf("another %s has the same fingerprint", name)
-		}
-	}
-	if n := ask(path, body); n.Fingerprint != "" || n.Repeated {
-		t.Errorf("a client that does not count = %+v", n)
-	}
-	type1, body1 := upload(t, smallPNG(t).Data, "prompt", "a", "model", "Editor")
-	type2, body2 := upload(t, smallPNG(t).Data, "prompt", "a", "model", "Editor")
-	if a, b := ask("/v1/images/edits", body1, "Content-Type", type1, count, "0"), ask("/v1/images/edits", body2, "Content-Type", type2, count, "1"); body1 == body2 || a.Fingerprint != b.Fingerprint {
-		t.Error("the boundary of a form counts")
-	}
 }

@@ -66,8 +66,12 @@ func (s *Server) createJob(w http.ResponseWriter, r *http.Request) error {
 		p.applied(w)
 	}
 	j, err := s.poll(r, sub.Job, p.wait)
-	if err != nil {
+	switch {
+	case err == nil:
+	case gone(r, err):
 		return err
+	default:
+		j = sub.Job // it goes on; a failure would have the client order it again
 	}
 	return s.accepted(w, r, j)
 }
@@ -185,8 +189,8 @@ func (s *Server) deleteJob(w http.ResponseWriter, r *http.Request) error {
 // followJob streams the job's changes. A client that lost its connection says which one it saw last; one that saw the end
 // is told not to come again (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 func (s *Server) followJob(w http.ResponseWriter, r *http.Request) error {
-	x := exchangeOf(r)
-	j, err := s.jobs.Get(r.Context(), x.owner, pathID(r))
+	ctx, x := r.Context(), exchangeOf(r)
+	j, err := s.jobs.Get(ctx, x.owner, pathID(r))
 	if err != nil {
 		return err
 	}
@@ -200,10 +204,13 @@ func (s *Server) followJob(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	out := openai.NewJobStream(s.beginStream(w, r))
+	if r.Method == http.MethodHead {
+		return nil // nothing of the stream would arrive
+	}
 	beat := job.Beat{Every: s.pause, Func: func(ctx context.Context) error { return out.Waiting(s.outlook(ctx, j)) }}
-	return s.jobs.Follow(r.Context(), x.owner, j.ID, seen, beat, func(now job.Job) error {
+	return s.jobs.Follow(ctx, x.owner, j.ID, seen, beat, func(now job.Job) error {
 		j = now
-		return out.Tell(j, s.outlook(r.Context(), j))
+		return out.Tell(j, s.outlook(ctx, j))
 	})
 }
 

@@ -20,13 +20,13 @@ func reading(j job.Job) *fakeJobs {
 			}
 			return j, nil
 		},
-		positionFunc: func(context.Context, job.Job) (int, error) { return 3, nil },
+		outlookFunc: foresee(job.Outlook{Position: 3}),
 	}
 }
 
 func TestCreateJob(t *testing.T) {
 	t.Parallel()
-	jobs := &fakeJobs{positionFunc: func(context.Context, job.Job) (int, error) { return 3, nil }}
+	jobs := &fakeJobs{outlookFunc: foresee(job.Outlook{Position: 3})}
 	w := send(t, newServer(t, jobs), "POST", "/v1/jobs", `{"prompt":"`+dog+`","seed":123,"stream":true}`)
 	golden(t, "job_created.json", w.Body.Bytes())
 	if w.Code != 202 || w.Header().Get("Location") != "/v1/jobs/job_abc" || w.Header().Get("X-Job-Id") != "job_abc" || w.Header().Get("Retry-After") != "4" {
@@ -67,7 +67,7 @@ func TestRetryAfterOfAJobStaysWithinAMinute(t *testing.T) {
 	t.Parallel()
 	for position, want := range map[int]string{0: "1", 1: "2", 59: "60", 1000: "60"} {
 		jobs := reading(dogJob())
-		jobs.positionFunc = func(context.Context, job.Job) (int, error) { return position, nil }
+		jobs.outlookFunc = foresee(job.Outlook{Position: position})
 		w := send(t, newServer(t, jobs), "GET", "/v1/jobs/job_abc", "")
 		if got := w.Header().Get("Retry-After"); got != want {
 			t.Errorf("position %d: got %q, want %q", position, got, want)
@@ -80,6 +80,31 @@ func TestAJobOfNobody(t *testing.T) {
 	s := newServer(t, reading(dogJob()))
 	wantError(t, send(t, s, "GET", "/v1/jobs/job_xyz", ""), 404, "job_not_found", "")
 	wantError(t, send(t, s, "GET", "/v1/jobs/job%2Fabc?wait=1s", ""), 404, "job_not_found", "")
+}
+
+// Another key's job does not exist for this one, whatever is asked of it.
+func TestAJobOfAnotherKey(t *testing.T) {
+	t.Parallel()
+	jobs := &fakeJobs{}
+	s := newServer(t, jobs)
+	send(t, s, "POST", "/v1/jobs", `{"prompt":"a"}`)
+	owner := jobs.last(t).Owner
+	jobs.getFunc = func(_ context.Context, o string, _ job.ID) (job.Job, error) {
+		if o != owner {
+			return job.Job{}, &imagegen.Error{Kind: imagegen.KindJobNotFound, Message: "no such job"}
+		}
+		return finished(dogJob()), nil
+	}
+	jobs.followFunc = func(context.Context, int64, job.Beat, func(job.Job) error) error { return nil }
+	for _, target := range []string{
+		"GET /v1/jobs/job_abc", "GET /v1/jobs/job_abc/events", "POST /v1/jobs/job_abc/cancel", "DELETE /v1/jobs/job_abc",
+	} {
+		method, path, _ := strings.Cut(target, " ")
+		wantError(t, send(t, s, method, path, "", "Authorization", "Bearer "+otherKey), 404, "job_not_found", "")
+		if w := send(t, s, method, path, ""); w.Code >= 300 {
+			t.Errorf("%s: its owner got %d", target, w.Code)
+		}
+	}
 }
 
 func TestAJobIsReadForItsOwner(t *testing.T) {

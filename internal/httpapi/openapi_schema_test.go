@@ -7,10 +7,16 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pb33f/jsonschema/v6"
 	"github.com/pb33f/libopenapi"
 	validator "github.com/pb33f/libopenapi-validator"
+
+	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
+	"github.com/zimage-gateway/zimage-gateway/internal/job"
+	"github.com/zimage-gateway/zimage-gateway/internal/openai"
+	"github.com/zimage-gateway/zimage-gateway/internal/webhook"
 )
 
 func TestOpenAPIIsValid(t *testing.T) {
@@ -71,6 +77,41 @@ func TestOpenAPIExamples(t *testing.T) {
 	})
 	if examples < 10 {
 		t.Errorf("only %d examples were found", examples)
+	}
+}
+
+// TestOpenAPIWebhook compares what clients' servers are told with what the document says of it.
+func TestOpenAPIWebhook(t *testing.T) {
+	t.Parallel()
+	root, err := jsonschema.UnmarshalJSON(bytes.NewReader(openAPI(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiler := jsonschema.NewCompiler()
+	compiler.DefaultDraft(jsonschema.Draft2020)
+	compiler.AssertFormat()
+	const name = "mem:openapi.json"
+	if err := compiler.AddResource(name, root); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := compiler.Compile(name + "#/components/schemas/WebhookEvent")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancelled := dogJob()
+	cancelled.Status, cancelled.CompletedAt = job.StatusCancelled, time.Unix(1730800009, 0)
+	for _, j := range []job.Job{finished(dogJob()), failed(dogJob(), imagegen.KindUpstreamRejected), cancelled} {
+		m, err := webhook.NewMessage(j, openai.NewJob(j, job.Outlook{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		event, err := jsonschema.UnmarshalJSON(bytes.NewReader(m.Payload))
+		if err == nil {
+			err = schema.Validate(event)
+		}
+		if err != nil {
+			t.Errorf("%s: %v in %s", j.Status, err, m.Payload)
+		}
 	}
 }
 

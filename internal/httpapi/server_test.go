@@ -132,10 +132,13 @@ func TestMethodNotAllowed(t *testing.T) {
 	for target, want := range map[string]string{
 		"DELETE /v1/chat/completions": "POST, OPTIONS",
 		"GET /images/generations":     "POST, OPTIONS",
-		"HEAD /v1/jobs":               "POST, OPTIONS",
+		"HEAD /v1/images/edits":       "POST, OPTIONS",
+		"PUT /v1/jobs":                "GET, HEAD, POST, OPTIONS",
+		"GET /v1/jobs/x/cancel":       "POST, OPTIONS",
+		"POST /v1/jobs/x/events":      "GET, HEAD, OPTIONS",
 		"POST /v1/models":             "GET, HEAD, OPTIONS",
 		"PUT /v1/models/x":            "GET, HEAD, OPTIONS",
-		"PROPFIND /v1/jobs/x":         "GET, HEAD, OPTIONS",
+		"PROPFIND /v1/jobs/x":         "GET, HEAD, DELETE, OPTIONS",
 	} {
 		method, path, _ := strings.Cut(target, " ")
 		w := send(t, s, method, path, "")

@@ -24,8 +24,8 @@ func waiting(d time.Duration, end job.Job) *fakeJobs {
 	start := time.Now()
 	return &fakeJobs{
 		waitFunc: after(d, end),
-		positionFunc: func(context.Context, job.Job) (int, error) {
-			return max(0, 5-int(time.Since(start)/(10*time.Second))), nil
+		outlookFunc: func(ctx context.Context, jobs ...job.Job) ([]job.Outlook, error) {
+			return foresee(job.Outlook{Position: max(0, 5-int(time.Since(start)/(10*time.Second)))})(ctx, jobs...)
 		},
 	}
 }
@@ -111,9 +111,9 @@ func TestAStreamGoesOnWithoutAPosition(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		jobs := waiting(11*time.Second, finished(dogJob()))
-		jobs.positionFunc = func(ctx context.Context, _ job.Job) (int, error) {
+		jobs.outlookFunc = func(ctx context.Context, _ ...job.Job) ([]job.Outlook, error) {
 			<-ctx.Done()
-			return 3, context.Cause(ctx)
+			return []job.Outlook{{Position: 3}}, context.Cause(ctx)
 		}
 		w := send(t, newServer(t, jobs), "POST", "/v1/chat/completions", `{"prompt":"a","stream":true}`)
 		if got := w.Body.String(); !strings.Contains(got, ": waiting\ndata: ") || !strings.HasSuffix(got, "data: [DONE]\n\n") {

@@ -32,10 +32,16 @@ func (o *object) strictMetadata() map[string]string {
 	if !ok {
 		return nil
 	}
-	m := map[string]string{}
-	if json.Unmarshal(raw, &m) != nil {
+	var all map[string]*string
+	if json.Unmarshal(raw, &all) != nil {
 		o.fail("metadata", "an object whose values are strings")
 		return nil
+	}
+	m := make(map[string]string, len(all))
+	for k, v := range all {
+		if v != nil { // null means absent, as everywhere
+			m[k] = *v
+		}
 	}
 	if len(m) > maxMetadata {
 		o.fail("metadata", fmt.Sprintf("an object of at most %d pairs", maxMetadata))

@@ -9,6 +9,7 @@ func Replies() map[string]any {
 		"ImageStreamEvent":    imageEvent{},
 		"ImagesReply":         ImagesReply{},
 		"Job":                 Job{},
+		"JobList":             JobList{},
 		"ModelList":           ModelList{},
 		"Response":            Response{},
 		"ResponseStreamEvent": responseEvent{},
