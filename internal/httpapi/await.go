@@ -35,6 +35,7 @@ func (s *Server) plain(w http.ResponseWriter, r *http.Request, o order, show url
 // promise answers a call whose client would rather have a job than wait long. If the pictures are there in time, it gets
 // them as it would have otherwise.
 func (s *Server) promise(w http.ResponseWriter, r *http.Request, o order, p preference, show url.Values, f render) error {
+	p.wait = min(p.wait, s.patience)
 	sub, err := s.submit(w, r, o, p.wait)
 	if err != nil {
 		return err
@@ -139,7 +140,7 @@ func (s *Server) patiently(ctx context.Context, a wait) (context.Context, contex
 // also outlasts proxies that end a call after a fixed time, and the 300 s that Node's fetch waits for headers.
 type wait struct {
 	job    job.ID
-	token  string // of this round, on the job's line
+	token  string // on the job's line
 	until  time.Time
 	rounds int // redirects so far
 	show   url.Values
@@ -169,6 +170,7 @@ const lastLook = time.Second
 // The parameters of a wait's query, beside those of its show.
 const (
 	paramJob    = "wait"
+	paramToken  = "token"
 	paramUntil  = "until"
 	paramRounds = "rounds"
 )
@@ -181,6 +183,7 @@ func nextRound(w http.ResponseWriter, r *http.Request, a wait) error {
 	q := r.URL.Query()
 	maps.Copy(q, a.show)
 	q.Set(paramJob, string(a.job))
+	q.Set(paramToken, a.token)
 	q.Set(paramUntil, strconv.FormatInt(a.until.UnixMilli(), 10))
 	q.Set(paramRounds, strconv.Itoa(a.rounds+1))
 	w.Header().Set("Location", "?"+q.Encode())
@@ -209,7 +212,7 @@ func (s *Server) resume(f render) handler {
 		if n, err := strconv.Atoi(q.Get(paramRounds)); err == nil {
 			a.rounds = max(n, 0)
 		}
-		a.token = s.join(r, a.job)
+		a.token = s.join(r, a.job, q.Get(paramToken), s.patience)
 		return s.await(w, r, a, f)
 	}
 }

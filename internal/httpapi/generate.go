@@ -115,7 +115,8 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request, o order, waitFor
 		}
 	}
 	sub, err := s.jobs.Submit(r.Context(), n)
-	if o.upload != nil && sub.Job.ID != n.ID { // refused, or joined to a job that has the picture
+	// Refused, or joined to a job that has the picture. Where nobody knows whether the job was made, that is found out later.
+	if o.upload != nil && sub.Job.ID != n.ID && (err == nil || imagegen.AsError(err).Kind != imagegen.KindQueueUnavailable) {
 		s.discard(r.Context(), n.ID)
 	}
 	setRate(w.Header(), sub.Rate)

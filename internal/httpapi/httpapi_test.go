@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -71,8 +72,11 @@ func (f *fakeJobs) Submit(ctx context.Context, n job.New) (job.Submission, error
 	return sub, nil
 }
 
-func (f *fakeJobs) Join(context.Context, job.ID, time.Duration) (string, error) {
-	return "again", f.noted("join again")
+func (f *fakeJobs) Join(_ context.Context, _ string, _ job.ID, token string, d time.Duration) (string, error) {
+	if token == "" {
+		token = "new"
+	}
+	return token, f.noted(fmt.Sprintf("join %s for %v", token, d))
 }
 
 func (f *fakeJobs) Leave(_ context.Context, _ job.ID, token string) { _ = f.noted("leave " + token) }

@@ -109,17 +109,17 @@ func TestADeafClientLeavesTheLine(t *testing.T) {
 	}
 }
 
-// Between two rounds of a wait nobody is on the line; whoever does not come again has left.
+// Between two rounds of a wait a caller keeps its place for a while, and comes back to the same one.
 func TestTheLineOverRounds(t *testing.T) {
 	t.Parallel()
-	const chat = "/v1/chat/completions"
+	const chat, hold, back = "/v1/chat/completions", "join token for 30s", "join token for 2m0s"
 	for name, c := range map[string]struct {
 		takes time.Duration
 		want  []string
 	}{
-		"a picture in the second round": {60 * time.Second, []string{"leave token", "join again"}},
-		"a picture in the third":        {100 * time.Second, []string{"leave token", "join again", "leave again", "join again"}},
-		"none":                          {time.Hour, []string{"leave token", "join again", "leave again", "join again", "keep again"}},
+		"a picture in the second round": {60 * time.Second, []string{hold, back}},
+		"a picture in the third":        {100 * time.Second, []string{hold, back, hold, back}},
+		"none":                          {time.Hour, []string{hold, back, hold, back, "keep token"}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			jobs := &fakeJobs{waitFunc: after(c.takes, finished(dogJob()))}
@@ -139,7 +139,7 @@ func TestTheLineOverRounds(t *testing.T) {
 func TestWhoOnlyLooksIsNotOnTheLine(t *testing.T) {
 	t.Parallel()
 	for _, target := range []string{
-		"/v1/jobs/job_abc?wait=1s", "/v1/jobs/job_abc", "/v1/responses/resp_abc?stream=true", "/v1/responses/resp_abc",
+		"/v1/jobs/job_abc?wait=1s", "/v1/jobs/job_abc", "/v1/responses/resp_abc",
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			jobs := reading(dogJob())
@@ -152,4 +152,19 @@ func TestWhoOnlyLooksIsNotOnTheLine(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A client that comes back for the rest of a response's stream waits for its job.
+func TestAResumedStreamIsOnTheLine(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		jobs := reading(dogJob())
+		jobs.waitFunc = never
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 30*time.Second, context.Canceled)
+		defer cancel()
+		serve(newServer(t, jobs), request(t, "GET", "/v1/responses/resp_abc?stream=true", "").WithContext(ctx))
+		if diff := cmp.Diff(jobs.line, []string{"join new for 5m0s", "leave new"}); diff != "" {
+			t.Errorf("-got +want:\n%s", diff)
+		}
+	})
 }

@@ -43,7 +43,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	h := w.Header()
 	class := openai.ClassOf(x.err.Kind)
 	setRetryHeaders(h, class.Status, x.err.RetryAfter)
-	if x.err.Kind == imagegen.KindGenerationTimeout && x.jobID != "" {
+	if x.jobID != "" && isPromise(x.err) {
 		h.Set("Location", jobPath(x.jobID))
 	}
 	if x.err.Kind == imagegen.KindInvalidAPIKey {

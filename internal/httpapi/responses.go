@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/go-chi/chi/v5"
-
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 	"github.com/zimage-gateway/zimage-gateway/internal/job"
 	"github.com/zimage-gateway/zimage-gateway/internal/openai"
@@ -91,7 +89,8 @@ func (s *Server) getResponse(w http.ResponseWriter, r *http.Request) error {
 			}
 		}
 	}
-	return s.streamResponse(w, r, job.Submission{Job: j}, after)
+	// A client that lost its stream is back on the line.
+	return s.streamResponse(w, r, job.Submission{Job: j, Token: s.join(r, j.ID, "", s.patience)}, after)
 }
 
 func (s *Server) cancelResponse(w http.ResponseWriter, r *http.Request) error {
@@ -106,10 +105,8 @@ func (s *Server) cancelResponse(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) jobOfResponse(
 	w http.ResponseWriter, r *http.Request, f func(ctx context.Context, owner string, id job.ID) (job.Job, error),
 ) (job.Job, error) {
-	// An id that does not unescape is nobody's response.
-	id, _ := url.PathUnescape(chi.URLParam(r, "id"))
 	x := exchangeOf(r)
-	j, err := f(r.Context(), x.owner, openai.JobOfResponse(id))
+	j, err := f(r.Context(), x.owner, openai.JobOfResponse(string(pathID(r))))
 	if err != nil {
 		return job.Job{}, err
 	}
