@@ -215,3 +215,59 @@ func TestSweepMendsTheWaiting(t *testing.T) {
 		}
 	})
 }
+
+// What was sent to an upstream counts for the day, whoever cancels it then.
+func TestCancellingDoesNotRefundWhatWasSent(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t, redistest.URL(t))
+	n := newJob(1, 2)
+	n.Limits.ImagesPerDay = 2
+	made := submit(t, s, n)
+	if _, err := s.store.Start(t.Context(), <-s.queue.tasks, "call", "exacg", options); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.service.Cancel(t.Context(), "owner", made.ID); err != nil {
+		t.Fatal(err)
+	}
+	n = newJob(1)
+	n.Limits.ImagesPerDay = 2
+	submit(t, s, n)
+	if _, err := s.service.Submit(t.Context(), n); imagegen.AsError(err).Kind != imagegen.KindQuota {
+		t.Errorf("a third picture of a day of two, one of which was sent: %v", err)
+	}
+}
+
+// A picture whose worker died waits again, and counts.
+func TestSweepCountsWhatWaitsAgain(t *testing.T) {
+	t.Parallel()
+	redistest.Both(t, func(t *testing.T, url string) {
+		s := newSystem(t, url)
+		submit(t, s, newJob(1))
+		short := options
+		short.MarkTTL = time.Millisecond
+		if _, err := s.store.Start(t.Context(), <-s.queue.tasks, "call", "exacg", short); err != nil {
+			t.Fatal(err)
+		}
+		r := record{t: t, store: s.store, client: s.client}
+		waitUntil(t, "its mark is over", func() bool { return len(sweep(t, r, true).queued) == 1 })
+		if got := s.waiting(t); got != [2]int64{1, 1} {
+			t.Errorf("%v pictures wait, want 1", got)
+		}
+	})
+}
+
+// An API that dies right after it has cancelled a job leaves nothing that counts as waiting, webhook or not.
+func TestSweepMendsACancellation(t *testing.T) {
+	t.Parallel()
+	redistest.Both(t, func(t *testing.T, url string) {
+		s := newSystem(t, url)
+		made := submit(t, s, told(1, 2, 3))
+		if _, err := s.store.Cancel(t.Context(), made.ID, nil); err != nil {
+			t.Fatal(err)
+		}
+		sweep(t, record{t: t, store: s.store, client: s.client}, false)
+		if got := s.waiting(t); got != [2]int64{} {
+			t.Errorf("%v pictures wait, want none", got)
+		}
+	})
+}

@@ -176,3 +176,51 @@ func TestARefusedRequestLeavesNothing(t *testing.T) {
 		}
 	})
 }
+
+// A twin of a running request that is refused for a limit does not take the claim along: the first one's retry finds its job.
+func TestARefusedTwinLeavesTheClaim(t *testing.T) {
+	t.Parallel()
+	redistest.Both(t, func(t *testing.T, url string) {
+		s := newSystem(t, url)
+		n := request("owner", "a", false)
+		n.Limits.RPM = 1
+		first := submit(t, s, n)
+		if _, err := s.service.Submit(t.Context(), n); imagegen.AsError(err).Kind != imagegen.KindRateLimited {
+			t.Fatalf("the twin: %v", err)
+		}
+		if again := submit(t, s, request("owner", "a", true)); again.ID != first.ID {
+			t.Errorf("the retry made %s beside %s: paid twice", again.ID, first.ID)
+		}
+	})
+}
+
+// A job that was dropped has answered nobody: its key is good for another.
+func TestADroppedJobFreesItsKey(t *testing.T) {
+	t.Parallel()
+	redistest.Both(t, func(t *testing.T, url string) {
+		s := newSystem(t, url)
+		n := keyed("k", "body")
+		n.WaitFor = time.Minute
+		sub := enter(t, s, n)
+		s.service.Leave(t.Context(), sub.Job.ID, sub.Token)
+		left(t, s, sub.Job.ID)
+		if end, err := s.store.Cancel(t.Context(), sub.Job.ID, &job.DropRule{Left: time.Second}); err != nil || end.Status != job.StatusCancelled {
+			t.Fatalf("drop = %+v, %v", end, err)
+		}
+		if again := submit(t, s, n); again.ID == sub.Job.ID || again.Status != job.StatusQueued {
+			t.Errorf("the retry got %s, %s", again.ID, again.Status)
+		}
+	})
+}
+
+// Whoever joins a job makes sure that the sweeper knows of it.
+func TestAJoinedJobIsListedAsOpen(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t, redistest.URL(t))
+	first := submit(t, s, keyed("k", "body"))
+	s.client.Del(t.Context(), "zimage:jobs:open") // as if its node had been away
+	submit(t, s, keyed("k", "body"))
+	if got := s.client.ZRange(t.Context(), "zimage:jobs:open", 0, -1).Val(); len(got) != 1 || got[0] != string(first.ID) {
+		t.Errorf("open jobs are %v, want %s", got, first.ID)
+	}
+}

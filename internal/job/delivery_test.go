@@ -146,3 +146,17 @@ func TestDeliveriesOutliveTheRetention(t *testing.T) {
 		})
 	})
 }
+
+// Nobody is told of the end of a job that was deleted.
+func TestDeleteTellsNobody(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t, redistest.URL(t))
+	j := submit(t, s, told(1))
+	<-s.queue.tasks
+	if err := s.service.Delete(t.Context(), "owner", j.ID); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(s.queue.tasks); n != 0 {
+		t.Errorf("%d tasks are queued", n)
+	}
+}

@@ -148,3 +148,21 @@ func TestDelete(t *testing.T) {
 		}
 	})
 }
+
+func TestListSaysWhenRedisIsAway(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t, redistest.Options{})
+	s := newSystem(t, server.URL())
+	submit(t, s, newJob(1))
+	server.Freeze()
+	defer server.Thaw()
+	for _, q := range []job.ListQuery{{Limit: 20}, {Limit: 20, Status: job.StatusQueued}, {Limit: 20, After: job.NewID()}} {
+		began := time.Now()
+		if _, _, err := s.service.List(t.Context(), "owner", q); imagegen.AsError(err).Kind != imagegen.KindQueueUnavailable {
+			t.Errorf("list = %v, want queue_unavailable", err)
+		}
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("the refusal took %v, want under 2 s", took)
+		}
+	}
+}
