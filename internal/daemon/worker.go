@@ -43,7 +43,6 @@ func Worker(ctx context.Context, c config.Worker, b Build) error {
 		MaxAttempts: c.MaxAttempts, RetryBaseDelay: c.RetryBaseDelay, RepeatAmbiguous: c.RetryAmbiguous,
 	}, b.Metrics, b.Log)
 	handlers := queue.Handlers{Picture: processor.Process}
-	deliveries := 0
 	if c.WebhookSecret != "" {
 		sender, err := newSender(c, b)
 		if err != nil {
@@ -52,10 +51,10 @@ func Worker(ctx context.Context, c config.Worker, b Build) error {
 		defer sender.CloseIdleConnections()
 		b.Metrics.InitWebhooks()
 		notifier := worker.NewNotifier(store, sender, func(j job.Job) any { return openai.NewJob(j, job.Outlook{}) }, b.Metrics, b.Log)
-		handlers.Webhook, deliveries = notifier.Deliver, deliveriesAtOnce
+		handlers.Webhook = notifier.Deliver
 	}
 	server := queue.NewServer(clients, queue.ServerConfig{
-		Upstreams: []string{name}, Concurrency: c.Concurrency, GlobalLimit: c.UpstreamMaxConcurrency, Deliveries: deliveries,
+		Upstreams: []string{name}, Concurrency: c.Concurrency, GlobalLimit: c.UpstreamMaxConcurrency,
 		ShutdownTimeout: c.ShutdownTimeout, OnPanic: func() { b.Metrics.Panicked("task") },
 	}, b.Log)
 	sweeper := job.NewSweeper(store, tasks, b.Log)
@@ -91,9 +90,6 @@ func Worker(ctx context.Context, c config.Worker, b Build) error {
 	health.warnOfEviction(ctx, b.Log)
 	return g.wait(ctx)
 }
-
-// deliveriesAtOnce is how many webhooks a worker tells of at once. They are short, and wait for nobody's slot.
-const deliveriesAtOnce = 4
 
 func newSender(c config.Worker, b Build) (*webhook.Sender, error) {
 	secret, err := webhook.ParseSecret(c.WebhookSecret.Value())

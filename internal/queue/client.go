@@ -35,7 +35,8 @@ func NewClient(client redis.UniversalClient) *Client {
 	}
 }
 
-// Enqueue makes tasks wait in their queues and wakes a worker for each. A task that is there already is no error.
+// Enqueue makes tasks wait in their queues and wakes a worker for each. A task that is there already is no error, also
+// where it is archived: who wants that one to run again removes it first.
 func (c *Client) Enqueue(ctx context.Context, tasks ...job.Task) error {
 	tokens := make([]string, 0, len(tasks))
 	for _, t := range tasks {
@@ -55,7 +56,7 @@ func (c *Client) Enqueue(ctx context.Context, tasks ...job.Task) error {
 	return nil
 }
 
-// Remove takes tasks that wait out of their queues. Those that are not there, or run already, are no error.
+// Remove takes tasks that wait, or are archived, out of their queues. Those that are not there, or run already, are no error.
 func (c *Client) Remove(_ context.Context, tasks ...job.Task) error {
 	var errs []error
 	for _, t := range tasks {
@@ -86,51 +87,12 @@ func wake(ctx context.Context, client redis.UniversalClient, tokens ...string) e
 	return nil
 }
 
-// Outlook returns for each task its place in its queue plus all that waits in the lanes before it, 0 where it does not
-// wait; and how fast the workers are. Places are estimates: lanes are served by weight, not strictly in order.
-func (c *Client) Outlook(ctx context.Context, tasks ...job.Task) (places []int, pace job.Pace, err error) {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	pipe := c.redis.Pipeline()
-	words, clock := pipe.HGetAll(ctx, paceKey), pipe.Time(ctx)
-	lengths := make(map[string]*redis.IntCmd)
-	length := func(queue string) {
-		if lengths[queue] == nil {
-			lengths[queue] = pipe.LLen(ctx, pendingKey(queue))
-		}
-	}
-	at := make([]*redis.IntCmd, len(tasks))
-	for i, t := range tasks {
-		// Tasks enter at the head and leave at the tail, so the place counts from the tail.
-		at[i] = pipe.LPos(ctx, pendingKey(t.Queue), t.ID(), redis.LPosArgs{Rank: -1})
-		length(t.Queue)
-		for _, q := range lanesBefore(t.Queue) {
-			length(q)
-		}
-	}
-	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
-		return nil, job.Pace{}, fmt.Errorf("find %d tasks in their queues: %w", len(tasks), err)
-	}
-	places = make([]int, len(tasks))
-	for i, t := range tasks {
-		if at[i].Err() != nil {
-			continue // taken, delayed or gone
-		}
-		place := lengths[t.Queue].Val() - at[i].Val()
-		for _, q := range lanesBefore(t.Queue) {
-			place += lengths[q].Val()
-		}
-		places[i] = int(place)
-	}
-	return places, readPace(words.Val(), clock.Val()), nil
-}
-
 // leaseGrace allows for clocks that differ between machines, as asynq's recoverer does.
 const leaseGrace = 30 * time.Second
 
 // Lost reports for each task whether no worker will get it soon: asynq does not know it, has archived it, or keeps it as
 // active with a lease that ran out (its worker died) or without one (hibiken/asynq#1144: its recoverer never finds it).
-// The caller knows that nobody is drawing the picture.
+// The caller knows that nobody is drawing the picture, or has still to tell of the job.
 func (c *Client) Lost(ctx context.Context, tasks []job.Task) ([]bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()

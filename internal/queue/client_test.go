@@ -13,23 +13,6 @@ import (
 	"github.com/zimage-gateway/zimage-gateway/internal/redistest"
 )
 
-func TestPosition(t *testing.T) {
-	t.Parallel()
-	redistest.Both(t, func(t *testing.T, url string) {
-		client := queue.NewClient(connect(t, url))
-		fast := []job.Task{newTask(job.LaneExpress), newTask(job.LaneExpress), newTask(job.LaneExpress)}
-		slow := []job.Task{newTask(job.LaneBulk), newTask(job.LaneBulk)}
-		enqueue(t, client, fast...)
-		enqueue(t, client, slow...)
-		enqueue(t, client, fast...) // twice is once
-		for want, task := range map[int]job.Task{1: fast[0], 3: fast[2], 4: slow[0], 5: slow[1], 0: newTask(job.LaneBulk)} {
-			if got, _, err := client.Outlook(t.Context(), task); err != nil || got[0] != want {
-				t.Errorf("place = %v, %v; want %d", got, err, want)
-			}
-		}
-	})
-}
-
 func TestRemove(t *testing.T) {
 	t.Parallel()
 	redistest.Both(t, func(t *testing.T, url string) {

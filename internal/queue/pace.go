@@ -3,8 +3,6 @@ package queue
 import (
 	"context"
 	"fmt"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -14,116 +12,143 @@ import (
 )
 
 const (
-	// paceTTL is how long a worker's word counts: a dead one's is forgotten then. paceRefresh is how often an idle one
-	// renews it; a busy one does with every renewal of its slots.
-	paceTTL     = time.Minute
-	paceRefresh = 20 * time.Second
-	// paceMemory is how many calls the mean remembers, more or less.
-	paceMemory = 20
-	// leastCall is the shortest time that counts as a call: a task that finds nothing to do ends sooner.
-	leastCall = 50 * time.Millisecond
+	// paceLife is how long a process' word on its pace is good; it is said again every paceRenewal.
+	paceLife    = 60 * time.Second
+	paceRenewal = 20 * time.Second
+	// paceTidy is how often a process removes what dead ones left behind.
+	paceTidy = 10 * time.Minute
+	// paceTimeout bounds a round trip for it.
+	paceTimeout = 3 * time.Second
+	// paceCalls is how many calls make up the mean: after so many each new one counts for one part in paceCalls.
+	paceCalls = 20
+	// leastCall is the shortest that a handler takes when it makes a call. One that finds nothing to do takes a few
+	// milliseconds, and an upstream needs longer for a picture.
+	leastCall = 20 * time.Millisecond
 )
 
-// publishScript keeps a worker's word and drops those that count no more.
-//
-//	KEYS[1] pace
-//	ARGV    process, "<slots> <limit> <mean ms> <weight>", how long it counts (ms)
-//	returns 1
-var publishScript = redis.NewScript(`
-local t = redis.call("TIME")
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local all = redis.call("HGETALL", KEYS[1])
-for i = 1, #all, 2 do
-  local ends = tonumber(string.match(all[i + 1], "(%d+)$"))
-  if not ends or ends < now then redis.call("HDEL", KEYS[1], all[i]) end
-end
-redis.call("HSET", KEYS[1], ARGV[1], ARGV[2] .. " " .. string.format("%.0f", now + tonumber(ARGV[3])))
-return 1
-`)
-
-// pacer tells all processes how many slots this one has and how long its calls take.
+// pacer measures how fast this process draws, and tells the others.
 type pacer struct {
 	client       redis.UniversalClient
-	self         string
+	self         string // names this process in Redis
 	slots, limit int
 
-	mu        sync.Mutex
-	mean      time.Duration
-	calls     int
-	published int       // calls when it was told last
-	at        time.Time // when; zero: never
+	mu    sync.Mutex
+	mean  time.Duration
+	calls int // at most paceCalls
+
+	// The rest belongs to the goroutine that publishes.
+	said     pace
+	saidAt   time.Time
+	tidiedAt time.Time
 }
 
-// ended notes that a task's handler took d.
-func (p *pacer) ended(d time.Duration) {
-	if d < leastCall {
+// pace is one process' word on itself.
+type pace struct {
+	slots, limit int
+	mean         time.Duration // in whole milliseconds
+	calls        int
+	until        time.Time // in whole milliseconds, by the clock of the process: tens of seconds apart are too much for asynq, too
+}
+
+func (p pace) String() string {
+	return fmt.Sprintf("%d %d %d %d %d", p.slots, p.limit, p.mean.Milliseconds(), p.calls, p.until.UnixMilli())
+}
+
+// parsePace reads what a process of another version may have written.
+func parsePace(s string) (p pace, ok bool) {
+	var mean, until int64
+	if n, err := fmt.Sscanf(s, "%d %d %d %d %d", &p.slots, &p.limit, &mean, &p.calls, &until); err != nil || n != 5 {
+		return pace{}, false
+	}
+	if p.slots < 0 || p.limit < 0 || p.calls < 0 || mean < 0 || mean > (24*time.Hour).Milliseconds() {
+		return pace{}, false
+	}
+	p.mean, p.until = time.Duration(mean)*time.Millisecond, time.UnixMilli(until)
+	return p, true
+}
+
+// observe counts a picture's handler that ended.
+func (p *pacer) observe(took time.Duration) {
+	if took < leastCall {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.calls++
-	p.mean += (d - p.mean) / time.Duration(min(p.calls, paceMemory))
+	p.calls = min(p.calls+1, paceCalls)
+	p.mean += (took - p.mean) / time.Duration(p.calls)
 }
 
-// tell publishes what is new, or too long ago.
-func (p *pacer) tell(ctx context.Context) {
+// publish says how fast this process is, if that is news or was said long ago. What fails is tried again with the next call.
+func (p *pacer) publish(ctx context.Context) {
 	p.mu.Lock()
-	word := fmt.Sprintf("%d %d %d %d", p.slots, p.limit, p.mean.Milliseconds(), min(p.calls, paceMemory))
-	fresh := p.calls == p.published && time.Since(p.at) < paceRefresh
-	calls := p.calls
+	now := pace{slots: p.slots, limit: p.limit, mean: p.mean.Truncate(time.Millisecond), calls: p.calls}
 	p.mu.Unlock()
-	if fresh {
+	if now == p.said && time.Since(p.saidAt) < paceRenewal {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, slotTimeout)
+	ctx, cancel := context.WithTimeout(ctx, paceTimeout)
 	defer cancel()
-	// If it fails, the next time is soon enough: the last word counts for a while.
-	if publishScript.Run(ctx, p.client, []string{paceKey}, p.self, word, paceTTL.Milliseconds()).Err() != nil {
+	word := now
+	word.until = time.Now().Add(paceLife)
+	if p.client.HSet(ctx, paceKey, p.self, word.String()).Err() != nil {
 		return
 	}
-	p.mu.Lock()
-	p.published, p.at = calls, time.Now()
-	p.mu.Unlock()
+	p.said, p.saidAt = now, time.Now()
+	if time.Since(p.tidiedAt) > paceTidy && p.tidy(ctx) == nil {
+		p.tidiedAt = time.Now()
+	}
 }
 
-// withdraw takes the process' word back.
-func (p *pacer) withdraw(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, slotTimeout)
+// tidy removes what processes said that are gone.
+func (p *pacer) tidy(ctx context.Context) error {
+	words, err := p.client.HGetAll(ctx, paceKey).Result()
+	if err != nil {
+		return fmt.Errorf("read the pace of all workers: %w", err)
+	}
+	var stale []string
+	for self, word := range words {
+		if x, ok := parsePace(word); !ok || time.Since(x.until) > paceLife {
+			stale = append(stale, self)
+		}
+	}
+	if len(stale) == 0 {
+		return nil
+	}
+	if err := p.client.HDel(ctx, paceKey, stale...).Err(); err != nil {
+		return fmt.Errorf("forget the pace of workers that are gone: %w", err)
+	}
+	return nil
+}
+
+// forget takes this process' word back.
+func (p *pacer) forget(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, paceTimeout)
 	defer cancel()
-	_ = p.client.HDel(ctx, paceKey, p.self).Err() // it is forgotten soon in any case
+	_ = p.client.HDel(ctx, paceKey, p.self).Err() // it runs out by itself
 }
 
-// readPace adds up what the workers say. now is Redis' clock.
-func readPace(words map[string]string, now time.Time) job.Pace {
-	var (
-		pace          job.Pace
-		limit, weight int64
-		total         time.Duration
-	)
+// paceOf joins the words of all processes: their slots, cut to the least of their limits, and the mean of their calls.
+func paceOf(words map[string]string, now time.Time) job.Pace {
+	var slots, limit, calls int
+	var total time.Duration
 	for _, word := range words {
-		var n [5]int64
-		fields := strings.Fields(word)
-		if len(fields) != len(n) {
-			continue // another version's
-		}
-		for i, f := range fields {
-			n[i], _ = strconv.ParseInt(f, 10, 64) // the publisher's own
-		}
-		if n[4] < now.UnixMilli() {
+		p, ok := parsePace(word)
+		if !ok || now.After(p.until) {
 			continue
 		}
-		pace.Slots += int(n[0])
-		if n[1] > 0 && (limit == 0 || n[1] < limit) {
-			limit = n[1]
+		slots += p.slots
+		if p.limit > 0 && (limit == 0 || p.limit < limit) {
+			limit = p.limit
 		}
-		total += time.Duration(n[2]*n[3]) * time.Millisecond
-		weight += n[3]
+		calls += min(p.calls, paceCalls)
+		total += p.mean * time.Duration(min(p.calls, paceCalls))
 	}
 	if limit > 0 {
-		pace.Slots = min(pace.Slots, int(limit))
+		slots = min(slots, limit)
 	}
-	if weight > 0 {
-		pace.Call = total / time.Duration(weight)
+	pace := job.Pace{Slots: slots}
+	if calls > 0 {
+		pace.Call = total / time.Duration(calls)
 	}
 	return pace
 }

@@ -14,20 +14,17 @@ type credits [len(laneWeights)]int
 // pick returns the lane to be served of those that have something waiting, and the credits after that; false where none
 // has. A lane that has nothing loses what it had, debts too: a long flood of others does not count against an arrival.
 func (c credits) pick(waiting [len(laneWeights)]bool) (lane int, after credits, ok bool) {
-	lane, richest, total := -1, 0, 0
+	total, richest := 0, 0
 	for i, weight := range laneWeights {
 		if !waiting[i] {
 			c[i] = 0
 			continue
 		}
-		total += weight
 		c[i] += weight
-		if lane < 0 || c[i] > richest {
+		if total == 0 || c[i] > richest {
 			lane, richest = i, c[i]
 		}
-	}
-	if lane < 0 {
-		return 0, c, false
+		total += weight
 	}
 	for i := range c {
 		if i == lane {
@@ -35,5 +32,5 @@ func (c credits) pick(waiting [len(laneWeights)]bool) (lane int, after credits, 
 		}
 		c[i] = min(c[i], mostCredit)
 	}
-	return lane, c, true
+	return lane, c, total > 0
 }

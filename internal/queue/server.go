@@ -25,8 +25,12 @@ const (
 	faultRetryDelay = 5 * time.Second
 	// pollInterval is asynq's pause after it was told that there is nothing. The pause that counts is the dispatcher's.
 	pollInterval = time.Millisecond
-	// delayedInterval is how often asynq looks for tasks whose delay is over.
+	// delayedInterval is how often asynq asks for tasks whose delay is over. The dispatcher answers most of that.
 	delayedInterval = time.Second
+	// janitorInterval is how often asynq looks for finished tasks to forget: no task of ours is kept.
+	janitorInterval = time.Hour
+	// deliverySlots is how many webhooks a process delivers at once.
+	deliverySlots = 4
 )
 
 // ErrStopping is the cause of a call's context that ended because this process is stopping.
@@ -47,27 +51,26 @@ func (e *RetryError) Error() string { return fmt.Sprintf("again in %v: %v", e.Af
 // Unwrap returns the reason.
 func (e *RetryError) Unwrap() error { return e.Err }
 
-// Handlers do the work of tasks.
-type Handlers struct {
-	Picture Handler // draws a picture
-	Webhook Handler // tells of a job's end
-}
-
-// Handler does a task's work. nil ends the task; a *RetryError brings it again; an error that wraps ErrArchive keeps
-// it for operators; any other error is a fault, and the task comes again a little later. The context ends, with the
-// cause ErrStopping, only when the process has no more time: losing asynq's lease does not end it.
+// Handler does a task's errand. nil ends the task; a *RetryError brings it again; an error that wraps ErrArchive keeps it
+// for operators; any other error is a fault, and the task comes again a little later. The context ends, with the cause
+// ErrStopping, only when the process has no more time: losing asynq's lease does not end it.
 type Handler func(ctx context.Context, t job.Task) error
+
+// Handlers holds one for each kind of task.
+type Handlers struct {
+	Picture Handler
+	// Webhook tells of jobs' ends; nil leaves that to other workers.
+	Webhook Handler
+}
 
 // ServerConfig says how a worker takes tasks.
 type ServerConfig struct {
 	// Upstreams names those whose queues are served.
 	Upstreams []string
-	// Concurrency is the number of calls at once in this process.
+	// Concurrency is the number of upstream calls at once in this process.
 	Concurrency int
-	// GlobalLimit is the number of calls at once over all workers; 0: no limit.
+	// GlobalLimit is the number of upstream calls at once over all workers; 0: no limit.
 	GlobalLimit int
-	// Deliveries is the number of webhooks told of at once in this process; 0: it tells of none.
-	Deliveries int
 	// ShutdownTimeout is how long running calls may go on once the server is told to stop.
 	ShutdownTimeout time.Duration
 	// OnPanic, if set, is told of every handler that panicked.
@@ -79,7 +82,7 @@ type Server struct {
 	cfg        ServerConfig
 	log        *slog.Logger
 	dispatcher *dispatcher
-	pacer      *pacer
+	pace       *pacer
 	asynq      *asynq.Server
 	calls      sync.WaitGroup
 }
@@ -98,25 +101,23 @@ type Clients struct {
 // NewServer returns a server; it takes nothing until [Server.Run].
 func NewServer(c Clients, cfg ServerConfig, log *slog.Logger) *Server {
 	pictures := newSlots(c.Commands, cfg.Concurrency, cfg.GlobalLimit, slotToken)
-	d := newDispatcher(c, cfg.Upstreams, pictures, newSlots(c.Commands, cfg.Deliveries, 0, job.WebhookQueue), log)
+	d := newDispatcher(c, cfg.Upstreams, pictures, newSlots(c.Commands, deliverySlots, 0, job.WebhookQueue), log)
 	c.Asynq.AddHook(d)
-	queues := make(map[string]int) // all alike: the dispatcher decides whose turn it is
+	queues := map[string]int{job.WebhookQueue: 1} // weights, which decide nothing: the dispatcher does
 	for _, lane := range d.lanes {
 		for _, q := range lane {
 			queues[q] = 1
 		}
 	}
-	if cfg.Deliveries > 0 {
-		queues[job.WebhookQueue] = 1
-	}
 	return &Server{
 		cfg: cfg, log: log, dispatcher: d,
-		pacer: &pacer{client: c.Commands, self: pictures.self, slots: cfg.Concurrency, limit: cfg.GlobalLimit},
+		pace: &pacer{client: c.Commands, self: pictures.self, slots: cfg.Concurrency, limit: cfg.GlobalLimit},
 		asynq: asynq.NewServerFromRedisClient(c.Asynq, asynq.Config{
-			Concurrency: cfg.Concurrency + cfg.Deliveries + 1, // slots are the limit; one more lets the next dequeue wait for one
+			// Slots are the limit; one more lets the next dequeue wait for one.
+			Concurrency: cfg.Concurrency + deliverySlots + 1,
 			Queues:      queues, TaskCheckInterval: pollInterval, DelayedTaskCheckInterval: delayedInterval,
-			RetryDelayFunc: retryDelay, IsFailure: isFailure, ShutdownTimeout: cfg.ShutdownTimeout + abortGrace,
-			Logger: asynqLogger{log}, LogLevel: asynq.WarnLevel,
+			JanitorInterval: janitorInterval, RetryDelayFunc: retryDelay, IsFailure: isFailure,
+			ShutdownTimeout: cfg.ShutdownTimeout + abortGrace, Logger: asynqLogger{log}, LogLevel: asynq.WarnLevel,
 		}),
 	}
 }
@@ -127,6 +128,9 @@ func (s *Server) Run(ctx context.Context, h Handlers) error {
 	base := context.WithoutCancel(ctx)
 	calls, cut := context.WithCancelCause(base)
 	defer cut(nil)
+	if h.Webhook == nil {
+		s.dispatcher.deliveries = newSlots(s.dispatcher.redis, 0, 0, job.WebhookQueue)
+	}
 	if err := s.asynq.Start(asynq.HandlerFunc(func(lease context.Context, t *asynq.Task) error {
 		return s.process(lease, calls, t, h)
 	})); err != nil {
@@ -144,21 +148,21 @@ func (s *Server) Run(ctx context.Context, h Handlers) error {
 	timer.Stop()
 	stopRenewing()
 	renewal.Wait()
-	s.pacer.withdraw(base)
+	s.pace.forget(base)
 	return nil
 }
 
-// renew keeps the slots that are held over all workers, and tells of this one's pace, until ctx ends.
+// renew keeps what this process says in Redis of itself, its slots and its pace, until ctx ends.
 func (s *Server) renew(ctx context.Context) {
 	tick := time.NewTicker(slotRenewal)
 	defer tick.Stop()
 	for {
-		s.dispatcher.slots.renew(ctx)
-		s.pacer.tell(ctx)
+		s.pace.publish(ctx)
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			s.dispatcher.slots.renew(ctx)
 		}
 	}
 }
@@ -182,7 +186,7 @@ func (s *Server) process(lease, calls context.Context, t *asynq.Task, h Handlers
 		}
 		began := time.Now()
 		err := s.guard(calls, task, h.Picture)
-		s.pacer.ended(time.Since(began))
+		s.pace.observe(time.Since(began))
 		done <- err
 	})
 	select {

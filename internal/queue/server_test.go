@@ -36,13 +36,13 @@ func connect(t testing.TB, url string, tune ...func(*redis.UniversalOptions)) re
 func noRepeats(o *redis.UniversalOptions) { o.MaxRetries = -1 }
 
 // serve runs a server until stop is called or the test ends; stop returns when the server has.
-func serve(t testing.TB, url string, cfg queue.ServerConfig, h queue.Handler) (stop func()) {
+func serve(t testing.TB, url string, cfg queue.ServerConfig, picture queue.Handler) (stop func()) {
 	t.Helper()
-	return serveBoth(t, url, cfg, queue.Handlers{Picture: h})
+	return serveAll(t, url, cfg, queue.Handlers{Picture: picture})
 }
 
-// serveBoth is serve for webhooks too.
-func serveBoth(t testing.TB, url string, cfg queue.ServerConfig, h queue.Handlers) (stop func()) {
+// serveAll is serve with a handler for each kind of task.
+func serveAll(t testing.TB, url string, cfg queue.ServerConfig, h queue.Handlers) (stop func()) {
 	t.Helper()
 	if cfg.Concurrency == 0 {
 		cfg.Concurrency = 4
@@ -104,7 +104,7 @@ func TestTasksReachTheHandler(t *testing.T) {
 		client := queue.NewClient(connect(t, url))
 		for _, lane := range job.Lanes() {
 			want := newTask(lane)
-			want.Image, want.Generation = 3, 2
+			want.Image, want.Generation, want.Owner = 3, 2, "digest"
 			enqueue(t, client, want)
 			if task := receive(t, got, "task"); task != want {
 				t.Errorf("handler got %+v, want %+v", task, want)
@@ -227,19 +227,24 @@ func TestRetryComesAgainSoon(t *testing.T) {
 	t.Parallel()
 	redistest.Both(t, func(t *testing.T, url string) {
 		runs := make(chan time.Time, 10)
-		var failed atomic.Bool
+		var count atomic.Int64
 		serve(t, url, queue.ServerConfig{}, func(context.Context, job.Task) error {
 			runs <- time.Now()
-			if failed.CompareAndSwap(false, true) {
+			if count.Add(1) < 3 {
 				return &queue.RetryError{After: 300 * time.Millisecond, Err: errors.New("not yet")}
 			}
 			return nil
 		})
 		enqueue(t, queue.NewClient(connect(t, url)), newTask(job.LaneExpress))
-		pause := -receive(t, runs, "first run").Sub(receive(t, runs, "second run"))
-		// Whole seconds, rounded up, and a look every second: at most 2.3 s. The wake list's own timeout would be 5 s.
-		if pause < 300*time.Millisecond || pause > 4*time.Second {
-			t.Errorf("came again after %v, want 0.3 to 2.3 s", pause)
+		last := receive(t, runs, "first run")
+		// Twice, as the set may be looked at by chance, but not again within 5 s.
+		for range 2 {
+			next := receive(t, runs, "next run")
+			// Whole seconds, rounded up, and a question every second: at most 2.3 s.
+			if pause := next.Sub(last); pause < 300*time.Millisecond || pause > 4*time.Second {
+				t.Errorf("came again after %v, want 0.3 to 2.3 s", pause)
+			}
+			last = next
 		}
 	})
 }
@@ -340,6 +345,10 @@ func TestAStoppingServerHandsBackLongCalls(t *testing.T) {
 		if err := receive(t, cause, "cause"); !errors.Is(err, queue.ErrStopping) {
 			t.Errorf("cause = %v, want ErrStopping", err)
 		}
+		// It waits in its queue already: no other worker knows to look for it among the delayed ones.
+		if places, _, err := queue.NewClient(connect(t, url)).Outlook(t.Context(), task); err != nil || places[0] != 1 {
+			t.Errorf("place of the task that was handed back = %v, %v; want 1", places, err)
+		}
 		again := make(chan job.Task, 1)
 		serve(t, url, queue.ServerConfig{}, func(_ context.Context, task job.Task) error {
 			again <- task
@@ -355,7 +364,7 @@ func TestAStoppingServerHandsBackLongCalls(t *testing.T) {
 func TestIdleWorkerIsCheap(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, redistest.Options{})
-	serve(t, server.URL(), queue.ServerConfig{Concurrency: 10}, nil)
+	serveAll(t, server.URL(), queue.ServerConfig{Concurrency: 10}, queue.Handlers{Webhook: func(context.Context, job.Task) error { return nil }})
 	admin := connect(t, server.URL())
 	waitUntil(t, "the server listens", func() bool { return admin.Exists(t.Context(), "asynq:servers").Val() == 1 })
 	before := commands(t, admin)
@@ -363,8 +372,8 @@ func TestIdleWorkerIsCheap(t *testing.T) {
 	<-time.After(span) // a rate over time is what is measured
 	rate := float64(commands(t, admin)-before) / span.Seconds()
 	t.Logf("%.1f commands a second", rate)
-	if rate > 20 {
-		t.Errorf("an idle worker costs %.1f commands a second, want at most 20 of the 25 that api and worker may", rate)
+	if rate > 15 { // 10, and what the start cost that falls into the span
+		t.Errorf("an idle worker costs %.1f commands a second, want at most 15 of the 25 that api and worker may", rate)
 	}
 }
 
