@@ -203,6 +203,26 @@ func TestAllCallersLeave(t *testing.T) {
 	g.wantDrawn(busy, "last")
 }
 
+// A caller that is sent round is between two calls again and again, and stays on the line all the same, until it hangs up.
+func TestCallersSentRound(t *testing.T) {
+	t.Parallel()
+	g, _, runs := occupied(t, "SYNC_KEEPALIVE=1s")
+	header := map[string]string{"X-Stainless-Lang": "js"}
+	stays := g.calls("/v1/chat/completions", chat("stays"), header)
+	leaves := g.calls("/v1/chat/completions", chat("leaves"), header)
+	ids := []string{g.jobOf("stays"), g.jobOf("leaves")}
+	g.api.line("a round that is over", func(line string) bool { return strings.Contains(line, `"status":303`) && strings.Contains(line, ids[1]) })
+	leaves.leave()
+	g.witness("left as well")
+	g.becomes(ids[1], "cancelled")
+	g.wantStatus("queued", ids[0])
+	g.free(runs)
+	if r := stays.wait(); r.status != http.StatusOK || r.jobID() != ids[0] {
+		t.Errorf("got %d %s", r.status, r.body)
+	}
+	g.wantDrawn(busy, "stays")
+}
+
 // Who was told that the job goes on can rely on it, even if its retry hangs up.
 func TestTimedOutCallers(t *testing.T) {
 	t.Parallel()
