@@ -128,10 +128,16 @@ func answer(t testing.TB, call <-chan later) reply {
 
 // jobView is what the tests look at of a job.
 type jobView struct {
-	ID, Status string
-	Request    struct{ Prompt string }
-	Result     *struct{ Data []struct{ URL string } }
-	Error      *struct{ Code string }
+	ID      string `json:"id"`
+	Status  string `json:"status"`
+	Request struct {
+		Prompt string `json:"prompt"`
+	} `json:"request"`
+	Result *struct {
+		Data []struct {
+			URL string `json:"url"`
+		} `json:"data"`
+	} `json:"result"`
 }
 
 // job reads a job.

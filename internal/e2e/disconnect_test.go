@@ -38,17 +38,15 @@ func (g *gateway) free(id string) {
 	}
 }
 
-// leavers are the ways to wait for a picture and hang up.
-func leavers(prompt string) map[string]struct {
+// leaver is a call whose client hangs up.
+type leaver struct {
 	path   string
 	body   map[string]any
 	header map[string]string
-} {
-	type leaver = struct {
-		path   string
-		body   map[string]any
-		header map[string]string
-	}
+}
+
+// leavers are the ways to wait for a picture and hang up, by what they draw.
+func leavers(prompt string) map[string]leaver {
 	streamed := chat(prompt + " streamed")
 	streamed["stream"] = true
 	return map[string]leaver{
@@ -96,7 +94,8 @@ func (g *gateway) wantStatus(status string, ids ...string) {
 func TestCallersHangUp(t *testing.T) {
 	t.Parallel()
 	g, running, runs := occupied(t)
-	var dropped, callers = []string{}, []*caller{}
+	var dropped []string
+	var callers []*caller
 	for prompt, l := range leavers("left") {
 		callers = append(callers, g.calls(l.path, l.body, l.header))
 		dropped = append(dropped, g.jobOf(prompt))
@@ -211,7 +210,9 @@ func TestCallersSentRound(t *testing.T) {
 	stays := g.calls("/v1/chat/completions", chat("stays"), header)
 	leaves := g.calls("/v1/chat/completions", chat("leaves"), header)
 	ids := []string{g.jobOf("stays"), g.jobOf("leaves")}
-	g.api.line("a round that is over", func(line string) bool { return strings.Contains(line, `"status":303`) && strings.Contains(line, ids[1]) })
+	g.api.line("a round that is over", func(line string) bool {
+		return strings.Contains(line, `"status":303`) && strings.Contains(line, ids[1])
+	})
 	leaves.leave()
 	g.witness("left as well")
 	g.becomes(ids[1], "cancelled")

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"bytes"
 	"context"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -206,9 +207,7 @@ func TestIdempotencyKeyOfAForm(t *testing.T) {
 			t.Fatal(err)
 		}
 		all := map[string]string{"Content-Type": contentType}
-		for name, value := range header {
-			all[name] = value
-		}
+		maps.Copy(all, header)
 		if r, err = api.post(t.Context(), "/v1/images/edits", body, all); err != nil {
 			t.Fatal(err)
 		}
