@@ -73,7 +73,9 @@ func TestMetricsAfterWork(t *testing.T) {
 	m := telemetry.NewMetrics("v1.2.3")
 	m.RegisterWaiters(func() int { return 7 })
 	m.RequestDone("/v1/models", "GET", 200, 20*time.Millisecond)
-	m.JobSubmitted("fast")
+	m.JobSubmitted("interactive")
+	m.JobRefused("queue_full")
+	m.JobJoined("key")
 	m.JobFinished("completed", 2*time.Second)
 	m.QueueWait("fast", 500*time.Microsecond)
 	m.AttemptStarted("exacg")
@@ -87,7 +89,9 @@ func TestMetricsAfterWork(t *testing.T) {
 		`zimage_waiters 7`,
 		`zimage_http_requests_total{method="GET",route="/v1/models",status="200"} 1`,
 		`zimage_http_request_duration_seconds_sum{method="GET",route="/v1/models",status="200"} 0.02`,
-		`zimage_jobs_submitted_total{lane="fast"} 1`,
+		`zimage_jobs_submitted_total{class="interactive"} 1`,
+		`zimage_jobs_refused_total{reason="queue_full"} 1`,
+		`zimage_jobs_joined_total{by="key"} 1`,
 		`zimage_jobs_finished_total{status="completed"} 1`,
 		`zimage_job_duration_seconds_sum{status="completed"} 2`,
 		`zimage_queue_wait_seconds_bucket{lane="fast",le="0.001"} 1`,
