@@ -25,7 +25,7 @@ func TestQueuePositions(t *testing.T) {
 		var now orderedJob
 		r.into(t, &now)
 		if now.QueuePosition == nil || *now.QueuePosition != i+1 {
-			t.Errorf("job %d has position %v", i+1, r.body)
+			t.Errorf("job %d in its order: %s", i+1, r.body)
 		}
 		if after, err := strconv.Atoi(r.header.Get("Retry-After")); err != nil || after < 1 || after > 60 {
 			t.Errorf("job %d: Retry-After %q", i+1, r.header.Get("Retry-After"))
@@ -37,7 +37,7 @@ func TestQueuePositions(t *testing.T) {
 	listed := c.list("limit=100").Data
 	for i, j := range listed {
 		if j.QueuePosition == nil || *j.QueuePosition != jobs-i {
-			t.Errorf("job %d of the list has position %v", i, j.QueuePosition)
+			t.Errorf("job %d of the list: %+v", i, j)
 		}
 	}
 }
@@ -49,11 +49,13 @@ func TestETA(t *testing.T) {
 	g := newGateway(t, setup{workerEnv: []string{"WORKER_CONCURRENCY=1"}, upstream: simupstream.Config{Latency: each}})
 	g.startWorker()
 	mine, other := g.as(clientKey), g.as(otherKey)
-	for range 3 { // until both workers know how long a picture takes
-		for _, call := range []<-chan later{g.goChat("before"), g.goChat("before")} {
-			g.wantPicture(call, patience)
-		}
-	}
+	waitUntil(t, "the workers have told how long a picture takes", patience, func() bool {
+		j := mine.order(jobOrder("before"))
+		mine.order(jobOrder("before"))
+		told := mine.look(j.ID).ETASeconds != nil
+		return mine.look(j.ID+"?wait=30s").Status == "completed" && told
+	})
+	waitUntil(t, "nothing waits", patience, func() bool { return g.upstream.InFlight() == 0 && len(mine.list("status=queued").Data) == 0 })
 	var calls []<-chan later
 	for i := range 5 {
 		calls = append(calls, g.goChat(fmt.Sprintf("call %d", i)))
