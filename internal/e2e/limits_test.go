@@ -29,12 +29,11 @@ func (g *gateway) wantRefusal(r reply, status int, code string) {
 }
 
 // orderOnSlot makes a job that takes the only slot, where the upstream holds it.
-func (c caller) orderOnSlot() orderedJob {
+func (c caller) orderOnSlot() {
 	c.g.t.Helper()
 	before := c.g.upstream.Calls()
-	j := c.order(jobOrder("on the slot"))
+	c.order(jobOrder("on the slot"))
 	waitUntil(c.g.t, "the job is on the slot", patience, func() bool { return c.g.upstream.Calls() > before })
-	return j
 }
 
 func TestQueueFull(t *testing.T) {

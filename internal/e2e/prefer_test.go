@@ -24,7 +24,7 @@ func TestPreferWithOpenAIGo(t *testing.T) {
 			t.Helper()
 			reply, err := client.Chat.Completions.New(t.Context(), chatParams("a cat"), options...)
 			if err != nil {
-				return "", false, err //nolint:wrapcheck // the test reports it
+				return "", false, err
 			}
 			return reply.RawJSON(), len(reply.Choices) == 1 && onePicture.MatchString(reply.Choices[0].Message.Content), nil
 		},
@@ -32,7 +32,7 @@ func TestPreferWithOpenAIGo(t *testing.T) {
 			t.Helper()
 			reply, err := client.Images.Generate(t.Context(), image, options...)
 			if err != nil {
-				return "", false, err //nolint:wrapcheck // the test reports it
+				return "", false, err
 			}
 			return reply.RawJSON(), len(reply.Data) == 1 && reply.Data[0].URL != "", nil
 		},

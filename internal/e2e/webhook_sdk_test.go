@@ -18,9 +18,9 @@ import (
 	"github.com/zimage-gateway/zimage-gateway/internal/webhook"
 )
 
-// webhookSecret is an example of Standard Webhooks.
+// Secrets of webhooks.
 const (
-	webhookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+	webhookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" //nolint:gosec // an example of Standard Webhooks
 	otherSecret   = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 )
 
@@ -70,7 +70,7 @@ func unwrap(t *testing.T, node string, body []byte, header http.Header, secret, 
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, node, "webhook.mjs") //nolint:gosec // Node, from PATH
+	cmd := exec.CommandContext(ctx, node, "webhook.mjs")
 	cmd.Dir, cmd.Stdin = "node", bytes.NewReader(input)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
