@@ -57,7 +57,7 @@ func (g *gateway) post(ctx context.Context, path string, body []byte, header map
 	return g.ask(ctx, http.MethodPost, path, body, header)
 }
 
-// ask makes one request. What comes back is not compared with the OpenAPI document: it is about jobs, not their form.
+// ask makes one request.
 func (g *gateway) ask(ctx context.Context, method, path string, body []byte, header map[string]string) (reply, error) {
 	req, err := http.NewRequestWithContext(ctx, method, g.url+path, bytes.NewReader(body))
 	if err != nil {
@@ -68,7 +68,7 @@ func (g *gateway) ask(ctx context.Context, method, path string, body []byte, hea
 	for name, value := range header {
 		req.Header.Set(name, value)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := g.client().Do(req)
 	if err != nil {
 		return reply{}, fmt.Errorf("call gateway: %w", err)
 	}

@@ -115,7 +115,7 @@ func (d *document) checkEvents(pointer, stream string) error {
 			name = ""
 		case field == "event":
 			name = value
-		case field == "data" && value == "[DONE]":
+		case field == "data" && value == "[DONE]", field == "id":
 		case field == "data":
 			if err := d.checkEvent(pointer, name, value); err != nil {
 				return fmt.Errorf("event %s: %w", value[:min(len(value), 500)], err)

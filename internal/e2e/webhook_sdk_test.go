@@ -18,6 +18,12 @@ import (
 	"github.com/zimage-gateway/zimage-gateway/internal/webhook"
 )
 
+// Secrets of webhooks.
+const (
+	webhookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" //nolint:gosec // an example of Standard Webhooks
+	otherSecret   = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+)
+
 // TestWebhookWithOpenAISDK has the official JavaScript client verify a delivery, as OpenAI's own webhooks are verified.
 func TestWebhookWithOpenAISDK(t *testing.T) {
 	t.Parallel()
@@ -27,8 +33,33 @@ func TestWebhookWithOpenAISDK(t *testing.T) {
 		Spec:     imagegen.Spec{Model: "Z-Image", Prompt: "一只可爱的小狗 <&>", Width: 64, Height: 64, Seeds: []uint32{1}},
 		Pictures: []job.Picture{{Error: &imagegen.Error{Kind: imagegen.KindUpstreamRejected, Message: "no"}}},
 	}
-	const secret, other = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" //nolint:gosec // an example of Standard Webhooks
-	body, header := deliver(t, secret, ended)
+	body, header := deliver(t, webhookSecret, ended)
+	got := unwrap(t, node, body, header, webhookSecret, otherSecret)
+	e := got.Event
+	if e.Type != "job.failed" || e.Data.ID != string(ended.ID) || e.Data.Object != "job" || !e.Timestamp.Equal(ended.CompletedAt.Truncate(time.Second)) {
+		t.Errorf("the event is %+v", e)
+	}
+	if got.Refused != "InvalidWebhookSignatureError" {
+		t.Errorf("another secret: %s", got.Refused)
+	}
+}
+
+// unwrapped is what the official JavaScript client made of a delivery.
+type unwrapped struct {
+	Event struct {
+		Type      string    `json:"type"`
+		Timestamp time.Time `json:"timestamp"`
+		Data      struct {
+			ID     string `json:"id"`
+			Object string `json:"object"`
+		} `json:"data"`
+	} `json:"event"`
+	Refused string `json:"refused"` // how the other secret was
+}
+
+// unwrap has the official JavaScript client verify a delivery with its secret, and with another one.
+func unwrap(t *testing.T, node string, body []byte, header http.Header, secret, other string) (got unwrapped) {
+	t.Helper()
 	headers := map[string]string{}
 	for name := range header {
 		headers[name] = header.Get(name)
@@ -39,7 +70,7 @@ func TestWebhookWithOpenAISDK(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, node, "webhook.mjs") //nolint:gosec // Node, from PATH
+	cmd := exec.CommandContext(ctx, node, "webhook.mjs")
 	cmd.Dir, cmd.Stdin = "node", bytes.NewReader(input)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -47,27 +78,10 @@ func TestWebhookWithOpenAISDK(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, stderr.Bytes())
 	}
-	var got struct {
-		Event struct {
-			Type      string    `json:"type"`
-			Timestamp time.Time `json:"timestamp"`
-			Data      struct {
-				ID     string `json:"id"`
-				Object string `json:"object"`
-			} `json:"data"`
-		} `json:"event"`
-		Refused string `json:"refused"`
-	}
 	if err := json.Unmarshal(out, &got); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	e := got.Event
-	if e.Type != "job.failed" || e.Data.ID != string(ended.ID) || e.Data.Object != "job" || !e.Timestamp.Equal(ended.CompletedAt.Truncate(time.Second)) {
-		t.Errorf("the event is %s", out)
-	}
-	if got.Refused != "InvalidWebhookSignatureError" {
-		t.Errorf("another secret: %s", got.Refused)
-	}
+	return got
 }
 
 // deliver sends the event of a job's end to a server and returns what arrived there.
