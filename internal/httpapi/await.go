@@ -140,7 +140,7 @@ func (s *Server) patiently(ctx context.Context, a wait) (context.Context, contex
 // also outlasts proxies that end a call after a fixed time, and the 300 s that Node's fetch waits for headers.
 type wait struct {
 	job    job.ID
-	token  string // on the job's line
+	token  string // of this round, on the job's line
 	until  time.Time
 	rounds int // redirects so far
 	show   url.Values
@@ -170,7 +170,6 @@ const lastLook = time.Second
 // The parameters of a wait's query, beside those of its show.
 const (
 	paramJob    = "wait"
-	paramToken  = "token"
 	paramUntil  = "until"
 	paramRounds = "rounds"
 )
@@ -183,7 +182,6 @@ func nextRound(w http.ResponseWriter, r *http.Request, a wait) error {
 	q := r.URL.Query()
 	maps.Copy(q, a.show)
 	q.Set(paramJob, string(a.job))
-	q.Set(paramToken, a.token)
 	q.Set(paramUntil, strconv.FormatInt(a.until.UnixMilli(), 10))
 	q.Set(paramRounds, strconv.Itoa(a.rounds+1))
 	w.Header().Set("Location", "?"+q.Encode())
@@ -212,7 +210,7 @@ func (s *Server) resume(f render) handler {
 		if n, err := strconv.Atoi(q.Get(paramRounds)); err == nil {
 			a.rounds = max(n, 0)
 		}
-		a.token = s.join(r, a.job, q.Get(paramToken), s.patience)
+		a.token = s.join(r, a.job)
 		return s.await(w, r, a, f)
 	}
 }

@@ -49,9 +49,10 @@ type fakeJobs struct {
 	listFunc    func(context.Context, string, job.ListQuery) ([]job.Job, bool, error)
 	cancelFunc  func(context.Context, string, job.ID) (job.Job, error)
 
-	mu   sync.Mutex
-	made []job.New
-	line []string // what became of callers: "join", "leave" or "keep", and the token
+	mu      sync.Mutex
+	made    []job.New
+	joinErr error
+	line    []string // what became of callers: "join", "leave" or "keep", and the token
 }
 
 func (f *fakeJobs) Submit(ctx context.Context, n job.New) (job.Submission, error) {
@@ -72,11 +73,11 @@ func (f *fakeJobs) Submit(ctx context.Context, n job.New) (job.Submission, error
 	return sub, nil
 }
 
-func (f *fakeJobs) Join(_ context.Context, _ string, _ job.ID, token string, d time.Duration) (string, error) {
-	if token == "" {
-		token = "new"
+func (f *fakeJobs) Join(_ context.Context, _ string, _ job.ID, d time.Duration) (string, error) {
+	if err := f.noted(fmt.Sprintf("join for %v", d)); err != nil || f.joinErr != nil {
+		return "", errors.Join(err, f.joinErr)
 	}
-	return token, f.noted(fmt.Sprintf("join %s for %v", token, d))
+	return "again", nil
 }
 
 func (f *fakeJobs) Leave(_ context.Context, _ job.ID, token string) { _ = f.noted("leave " + token) }

@@ -3,7 +3,6 @@ package httpapi
 import (
 	"errors"
 	"net/http"
-	"time"
 
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 	"github.com/zimage-gateway/zimage-gateway/internal/job"
@@ -15,26 +14,27 @@ type line struct {
 	token string
 }
 
-// betweenRounds is how long a caller that is sent round keeps its place, which is until it is back.
-const betweenRounds = 30 * time.Second
+// joinTries is how often a caller that comes back asks for its place, each time for as long as Redis may take to answer:
+// without one its job may be dropped under it.
+const joinTries = 3
 
-// join puts a caller that comes back on the line of its job, in the place that it had if it says so. Where that fails, as
-// while Redis is away, it waits all the same.
-func (s *Server) join(r *http.Request, id job.ID, token string, d time.Duration) string {
-	joined, err := s.jobs.Join(r.Context(), exchangeOf(r).owner, id, token, d)
-	if err != nil {
-		return token
+// join puts a caller that comes back on the line of its job. Where that fails, as while Redis is away, it waits all the
+// same: whoever would drop the job needs Redis too.
+func (s *Server) join(r *http.Request, id job.ID) (token string) {
+	for range joinTries {
+		token, err := s.jobs.Join(r.Context(), exchangeOf(r).owner, id, s.patience)
+		if err == nil {
+			return token
+		}
 	}
-	return joined
+	return ""
 }
 
-// part takes the caller off the line whose wait ended with err: it leaves, unless it is told that the job goes on, which it
-// makes true, or is sent round, and comes back. After a job's end there is no line.
+// part takes the caller off the line whose wait ended with err: it leaves, also when it is sent round, and is back in a
+// moment; or makes true what it is told, that the job goes on. After a job's end there is no line.
 func (s *Server) part(r *http.Request, l line, err error) {
 	switch {
 	case err == nil || l.token == "":
-	case errors.Is(err, errNextRound):
-		s.join(r, l.job, l.token, betweenRounds)
 	case !gone(r, err) && isPromise(err):
 		// If it cannot be noted, the job is kept by this caller's place until its time is over.
 		_ = s.jobs.Keep(r.Context(), l.job, l.token)

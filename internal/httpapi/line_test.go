@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -109,17 +110,17 @@ func TestADeafClientLeavesTheLine(t *testing.T) {
 	}
 }
 
-// Between two rounds of a wait a caller keeps its place for a while, and comes back to the same one.
+// Between two rounds of a wait nobody is on the line; whoever does not come again has left.
 func TestTheLineOverRounds(t *testing.T) {
 	t.Parallel()
-	const chat, hold, back = "/v1/chat/completions", "join token for 30s", "join token for 2m0s"
+	const chat, leaves, back = "/v1/chat/completions", "leave token", "join for 2m0s"
 	for name, c := range map[string]struct {
 		takes time.Duration
 		want  []string
 	}{
-		"a picture in the second round": {60 * time.Second, []string{hold, back}},
-		"a picture in the third":        {100 * time.Second, []string{hold, back, hold, back}},
-		"none":                          {time.Hour, []string{hold, back, hold, back, "keep token"}},
+		"a picture in the second round": {60 * time.Second, []string{leaves, back}},
+		"a picture in the third":        {100 * time.Second, []string{leaves, back, "leave again", back}},
+		"none":                          {time.Hour, []string{leaves, back, "leave again", back, "keep again"}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			jobs := &fakeJobs{waitFunc: after(c.takes, finished(dogJob()))}
@@ -163,8 +164,21 @@ func TestAResumedStreamIsOnTheLine(t *testing.T) {
 		ctx, cancel := context.WithTimeoutCause(t.Context(), 30*time.Second, context.Canceled)
 		defer cancel()
 		serve(newServer(t, jobs), request(t, "GET", "/v1/responses/resp_abc?stream=true", "").WithContext(ctx))
-		if diff := cmp.Diff(jobs.line, []string{"join new for 5m0s", "leave new"}); diff != "" {
+		if diff := cmp.Diff(jobs.line, []string{"join for 5m0s", "leave again"}); diff != "" {
 			t.Errorf("-got +want:\n%s", diff)
 		}
 	})
+}
+
+// A caller that comes round and is not heard asks again: its job may be dropped under it else.
+func TestARoundAsksForItsPlaceAgain(t *testing.T) {
+	t.Parallel()
+	jobs := &fakeJobs{joinErr: errors.New("redis is slow"), waitFunc: func(context.Context, string, job.ID) (job.Job, error) {
+		return finished(dogJob()), nil
+	}}
+	s := newServer(t, jobs, keepAliveAfter(45*time.Second))
+	w := send(t, s, "GET", "/v1/chat/completions?wait=job_abc&rounds=1", "", "X-Stainless-Lang", "js")
+	if diff := cmp.Diff(jobs.line, []string{"join for 5m0s", "join for 5m0s", "join for 5m0s"}); diff != "" || w.Code != http.StatusOK {
+		t.Errorf("status %d, -got +want:\n%s", w.Code, diff)
+	}
 }

@@ -90,7 +90,7 @@ func (s *Server) getResponse(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	// A client that lost its stream is back on the line.
-	return s.streamResponse(w, r, job.Submission{Job: j, Token: s.join(r, j.ID, "", s.patience)}, after)
+	return s.streamResponse(w, r, job.Submission{Job: j, Token: s.join(r, j.ID)}, after)
 }
 
 func (s *Server) cancelResponse(w http.ResponseWriter, r *http.Request) error {

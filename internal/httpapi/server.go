@@ -29,9 +29,8 @@ type Jobs interface {
 	Wait(ctx context.Context, owner string, id job.ID, beat job.Beat) (job.Job, error)
 	// Follow calls tell with the job as it is, unless that is the version seen, and after each change until it is terminal.
 	Follow(ctx context.Context, owner string, id job.ID, seen int64, beat job.Beat, tell func(job.Job) error) error
-	// Join puts a caller on the line of its own job for at most d, so that it is not dropped meanwhile; one that has a token
-	// is on it for d from now.
-	Join(ctx context.Context, owner string, id job.ID, token string, d time.Duration) (string, error)
+	// Join puts a caller on the line of its own job for at most d, so that it is not dropped meanwhile.
+	Join(ctx context.Context, owner string, id job.ID, d time.Duration) (token string, err error)
 	// Leave takes a caller off the line that does not wait any more.
 	Leave(ctx context.Context, id job.ID, token string)
 	// Keep takes a caller off the line that was promised that the job goes on.

@@ -93,15 +93,13 @@ func (s *Service) drop(ctx context.Context, id ID) {
 	s.left.add(id)
 }
 
-// Join puts a caller on the line of its own job for at most d, so that it is not dropped meanwhile; one that has a token
-// already is on it for d from now. The token is empty where that has no meaning: nothing will drop the job.
-func (s *Service) Join(ctx context.Context, owner string, id ID, token string, d time.Duration) (string, error) {
+// Join puts a caller on the line of its own job for at most d, so that it is not dropped meanwhile. The token is empty where
+// that has no meaning: nothing will drop the job.
+func (s *Service) Join(ctx context.Context, owner string, id ID, d time.Duration) (token string, err error) {
 	if s.cfg.Drop == DropNever || !id.Valid() {
 		return "", nil
 	}
-	if len(token) != len(newToken()) {
-		token = newToken()
-	}
+	token = newToken()
 	on, err := s.store.join(ctx, owner, id, token, d)
 	if err != nil {
 		return "", unavailable(err)

@@ -59,7 +59,7 @@ func TestDroppingAJob(t *testing.T) {
 		}, queued, job.StatusQueued},
 		"another caller joined on another process": {func(t *testing.T, s system, sub job.Submission) {
 			t.Helper()
-			if _, err := s.another(t).Join(t.Context(), "owner", sub.Job.ID, "", time.Minute); err != nil {
+			if _, err := s.another(t).Join(t.Context(), "owner", sub.Job.ID, time.Minute); err != nil {
 				t.Fatal(err)
 			}
 			s.service.Leave(t.Context(), sub.Job.ID, sub.Token)
@@ -68,14 +68,14 @@ func TestDroppingAJob(t *testing.T) {
 		"another caller joined after it was left": {func(t *testing.T, s system, sub job.Submission) {
 			t.Helper()
 			s.service.Leave(t.Context(), sub.Job.ID, sub.Token)
-			if _, err := s.another(t).Join(t.Context(), "owner", sub.Job.ID, "", time.Minute); err != nil {
+			if _, err := s.another(t).Join(t.Context(), "owner", sub.Job.ID, time.Minute); err != nil {
 				t.Fatal(err)
 			}
 			left(t, s, sub.Job.ID)
 		}, always, job.StatusQueued},
 		"both callers left": {func(t *testing.T, s system, sub job.Submission) {
 			t.Helper()
-			token, err := s.another(t).Join(t.Context(), "owner", sub.Job.ID, "", time.Minute)
+			token, err := s.another(t).Join(t.Context(), "owner", sub.Job.ID, time.Minute)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -85,7 +85,7 @@ func TestDroppingAJob(t *testing.T) {
 		}, queued, job.StatusCancelled},
 		"the other caller's time is over": {func(t *testing.T, s system, sub job.Submission) {
 			t.Helper()
-			if _, err := s.another(t).Join(t.Context(), "owner", sub.Job.ID, "", -time.Second); err != nil {
+			if _, err := s.another(t).Join(t.Context(), "owner", sub.Job.ID, -time.Second); err != nil {
 				t.Fatal(err)
 			}
 			s.service.Leave(t.Context(), sub.Job.ID, sub.Token)
@@ -93,7 +93,7 @@ func TestDroppingAJob(t *testing.T) {
 		}, queued, job.StatusCancelled},
 		"somebody was promised that it goes on": {func(t *testing.T, s system, sub job.Submission) {
 			t.Helper()
-			token, err := s.service.Join(t.Context(), "owner", sub.Job.ID, "", time.Minute)
+			token, err := s.service.Join(t.Context(), "owner", sub.Job.ID, time.Minute)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -169,10 +169,10 @@ func TestWhoHasNoPlaceOnTheLine(t *testing.T) {
 		}
 		batch := newJob(1)
 		batch.Class = job.ClassBatch
-		if token, err := s.service.Join(t.Context(), "owner", enter(t, s, batch).Job.ID, "", time.Minute); err != nil || token != "" {
+		if token, err := s.service.Join(t.Context(), "owner", enter(t, s, batch).Job.ID, time.Minute); err != nil || token != "" {
 			t.Errorf("a place on the line of a batch job: %q, %v", token, err)
 		}
-		if token, err := s.service.Join(t.Context(), "owner", job.NewID(), "", time.Minute); err != nil || token != "" {
+		if token, err := s.service.Join(t.Context(), "owner", job.NewID(), time.Minute); err != nil || token != "" {
 			t.Errorf("a place on the line of no job: %q, %v", token, err)
 		}
 		never := newSystemWith(t, url, job.ServiceConfig{MaxPending: 1000, Drop: job.DropNever})

@@ -157,7 +157,7 @@ func (s *Service) join(ctx context.Context, n New, held admission) (sub Submissi
 	sub = Submission{Job: j, Joined: true}
 	s.store.relist(ctx, j)
 	if n.WaitFor > 0 {
-		sub.Token, err = s.Join(ctx, n.Owner, j.ID, "", n.WaitFor)
+		sub.Token, err = s.Join(ctx, n.Owner, j.ID, n.WaitFor)
 	} else {
 		err = s.Keep(ctx, j.ID, "")
 	}
