@@ -34,8 +34,10 @@ func (s *Store) List(ctx context.Context, owner string, q ListQuery) (jobs []Job
 	defer cancel()
 	var start int64
 	if q.After != "" {
-		rank, err := answered(ctx, func(ctx context.Context) (int64, error) {
-			return s.client.ZRevRank(ctx, ownerKey(owner), string(q.After)).Result()
+		var rank int64
+		err := answered(ctx, func(ctx context.Context) (err error) {
+			rank, err = s.client.ZRevRank(ctx, ownerKey(owner), string(q.After)).Result()
+			return err
 		})
 		if errors.Is(err, redis.Nil) {
 			return nil, false, ErrNoCursor
@@ -52,8 +54,10 @@ func (s *Store) List(ctx context.Context, owner string, q ListQuery) (jobs []Job
 	}
 	seen := map[ID]bool{} // jobs made meanwhile move the others down, into the next page
 	for {
-		page, err := answered(ctx, func(ctx context.Context) ([]redis.Z, error) {
-			return s.client.ZRevRangeWithScores(ctx, ownerKey(owner), start, start+chunk-1).Result()
+		var page []redis.Z
+		err := answered(ctx, func(ctx context.Context) (err error) {
+			page, err = s.client.ZRevRangeWithScores(ctx, ownerKey(owner), start, start+chunk-1).Result()
+			return err
 		})
 		if err != nil {
 			return nil, false, fmt.Errorf("list jobs: %w", err)
@@ -83,7 +87,7 @@ func (s *Store) List(ctx context.Context, owner string, q ListQuery) (jobs []Job
 }
 
 // answered bounds one round trip: whether Redis is there is told within two seconds, however long a list may take.
-func answered[T any](ctx context.Context, ask func(context.Context) (T, error)) (T, error) {
+func answered(ctx context.Context, ask func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, createTimeout)
 	defer cancel()
 	return ask(ctx)
@@ -105,7 +109,10 @@ func (s *Store) listed(ctx context.Context, page []redis.Z, want Status) (jobs [
 	if len(page) == 0 {
 		return nil, gone, nil
 	}
-	if _, err := answered(ctx, pipe.Exec); err != nil {
+	if err := answered(ctx, func(ctx context.Context) error {
+		_, err := pipe.Exec(ctx)
+		return err
+	}); err != nil {
 		return nil, nil, fmt.Errorf("read %d jobs of a list: %w", len(page), err)
 	}
 	for i, z := range page {
@@ -129,8 +136,11 @@ func (s *Store) withStatus(ctx context.Context, page []redis.Z, want Status, old
 	for i, z := range page {
 		ids[i] = memberID(z)
 	}
-	statuses, err := answered(ctx, func(ctx context.Context) ([]Status, error) { return s.statuses(ctx, ids) })
-	if err != nil {
+	var statuses []Status
+	if err := answered(ctx, func(ctx context.Context) (err error) {
+		statuses, err = s.statuses(ctx, ids)
+		return err
+	}); err != nil {
 		return nil, nil, err
 	}
 	for i, z := range page {
