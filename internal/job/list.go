@@ -37,7 +37,7 @@ func (s *Store) List(ctx context.Context, owner string, q ListQuery) (jobs []Job
 		var rank int64
 		err := answered(ctx, func(ctx context.Context) (err error) {
 			rank, err = s.client.ZRevRank(ctx, ownerKey(owner), string(q.After)).Result()
-			return err
+			return err //nolint:wrapcheck // wrapped below
 		})
 		if errors.Is(err, redis.Nil) {
 			return nil, false, ErrNoCursor
@@ -57,7 +57,7 @@ func (s *Store) List(ctx context.Context, owner string, q ListQuery) (jobs []Job
 		var page []redis.Z
 		err := answered(ctx, func(ctx context.Context) (err error) {
 			page, err = s.client.ZRevRangeWithScores(ctx, ownerKey(owner), start, start+chunk-1).Result()
-			return err
+			return err //nolint:wrapcheck // wrapped below
 		})
 		if err != nil {
 			return nil, false, fmt.Errorf("list jobs: %w", err)
@@ -111,7 +111,7 @@ func (s *Store) listed(ctx context.Context, page []redis.Z, want Status) (jobs [
 	}
 	if err := answered(ctx, func(ctx context.Context) error {
 		_, err := pipe.Exec(ctx)
-		return err
+		return err //nolint:wrapcheck // wrapped below
 	}); err != nil {
 		return nil, nil, fmt.Errorf("read %d jobs of a list: %w", len(page), err)
 	}

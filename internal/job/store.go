@@ -99,14 +99,18 @@ func (s *Store) cancel(ctx context.Context, id ID, rule *DropRule, quiet bool) (
 	return Ending{Status: StatusCancelled, Webhook: webhook}, nil
 }
 
-// dismiss takes pictures of a cancelled job out of the sets of admission; those that no call was made for do not count for
-// the day.
+// dismiss takes pictures of a cancelled job out of the sets of admission; those that were surely not paid for do not count
+// for the day.
 func (s *Store) dismiss(ctx context.Context, j Job) {
+	paid := map[int]bool{}
+	for _, c := range j.Calls {
+		paid[c.Image] = paid[c.Image] || c.Billed != imagegen.BilledNo
+	}
 	s.settle(ctx, func(pipe redis.Pipeliner) {
-		for i, p := range j.Pictures {
+		for i := range j.Pictures {
 			t := j.task(i)
 			waitsNoMore(ctx, pipe, t)
-			if p.Attempts == 0 {
+			if !paid[i] {
 				pipe.ZRem(ctx, todayKey(t.Owner), t.waitingMember())
 			}
 		}
