@@ -148,8 +148,8 @@ func TestPendingLimitOfAKey(t *testing.T) {
 func TestPicturesADay(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t, setup{
-		apiEnv:   []string{configFile(t, "keys:\n"+namedKey("alice", "sk-alice", "images_per_day: 3"))},
-		upstream: simupstream.Config{Behave: byPrompt},
+		apiEnv:    []string{configFile(t, "keys:\n"+namedKey("alice", "sk-alice", "images_per_day: 3"))},
+		workerEnv: []string{"WORKER_CONCURRENCY=1"}, upstream: simupstream.Config{Behave: byPrompt},
 	})
 	alice := g.as("sk-alice")
 	// Near midnight UTC the day would begin anew in the middle of the test.
@@ -160,19 +160,31 @@ func TestPicturesADay(t *testing.T) {
 		t.Fatalf("two pictures: %d %s", r.status, r.body)
 	}
 	g.wantRefusal(alice.do(http.MethodPost, "/v1/jobs", map[string]any{"prompt": "a cat", "n": 2}), http.StatusTooManyRequests, "insufficient_quota")
-	// A failed picture and a cancelled one give their place back.
+	// A picture that was refused gives its place back, and so does one that is cancelled before its call.
 	for range 2 {
 		if r := alice.do(http.MethodPost, "/v1/chat/completions", chat("refuse this")); r.status != http.StatusBadRequest {
 			t.Fatalf("a refused picture: %d %s", r.status, r.body)
 		}
 	}
-	slow := alice.order(jobOrder("a slow one"))
-	g.wantRefusal(alice.do(http.MethodPost, "/v1/jobs", jobOrder("a cat")), http.StatusTooManyRequests, "insufficient_quota")
-	alice.do(http.MethodPost, "/v1/jobs/"+slow.ID+"/cancel", nil)
-	waitUntil(t, "the cancelled one ends", patience, func() bool { return alice.look(slow.ID).Status == "cancelled" })
-	if r := alice.do(http.MethodPost, "/v1/chat/completions", chat("a cat")); r.status != http.StatusOK {
-		t.Fatalf("the third picture: %d %s", r.status, r.body)
+	cancel := func(c jobClient, j orderedJob) {
+		t.Helper()
+		if r := c.do(http.MethodPost, "/v1/jobs/"+j.ID+"/cancel", nil); r.status != http.StatusOK {
+			t.Fatalf("cancel: %d %s", r.status, r.body)
+		}
 	}
+	on := func(j orderedJob) orderedJob {
+		t.Helper()
+		waitUntil(t, "it runs", patience, func() bool { return g.startedAt(j.Request.Prompt) > 0 })
+		return j
+	}
+	blocker := on(g.as(clientKey).order(jobOrder("a slow one, another key's")))
+	queued := alice.order(jobOrder("a slow one that waits"))
+	g.wantRefusal(alice.do(http.MethodPost, "/v1/jobs", jobOrder("a cat")), http.StatusTooManyRequests, "insufficient_quota")
+	cancel(alice, queued)
+	third := alice.order(jobOrder("a slow one that runs"))
+	cancel(g.as(clientKey), blocker)
+	// What may have been paid for counts.
+	cancel(alice, on(third))
 	g.wantRefusal(alice.do(http.MethodPost, "/v1/chat/completions", chat("a cat")), http.StatusTooManyRequests, "insufficient_quota")
 	if r := g.as(clientKey).do(http.MethodPost, "/v1/chat/completions", chat("a cat")); r.status != http.StatusOK {
 		t.Errorf("another key: %d %s", r.status, r.body)
