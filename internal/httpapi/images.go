@@ -10,7 +10,15 @@ import (
 )
 
 func (s *Server) generateImages(w http.ResponseWriter, r *http.Request) error {
-	req, o, err := s.imagesRequest(r)
+	body, err := readBody(r)
+	if err != nil {
+		return err
+	}
+	req, err := openai.DecodeImages(body)
+	if err != nil {
+		return err
+	}
+	o, err := s.order(r, req.Ask, nil)
 	if err != nil {
 		return err
 	}
@@ -34,20 +42,6 @@ func (s *Server) editImages(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return s.images(w, r, req, o, true)
-}
-
-// imagesRequest reads the body of a generation.
-func (s *Server) imagesRequest(r *http.Request) (openai.ImagesRequest, order, error) {
-	body, err := readBody(r)
-	if err != nil {
-		return openai.ImagesRequest{}, order{}, err
-	}
-	req, err := openai.DecodeImages(body)
-	if err != nil {
-		return openai.ImagesRequest{}, order{}, err
-	}
-	o, err := s.order(r, req.Ask, nil)
-	return req, o, err
 }
 
 func (s *Server) images(w http.ResponseWriter, r *http.Request, req openai.ImagesRequest, o order, edit bool) error {

@@ -20,7 +20,7 @@ const (
 	KindModelNotAllowed   Kind = "model_not_allowed"      // the client key is not for this model
 	KindModelNotFound     Kind = "model_not_found"        // no such model in the catalogue
 	KindJobNotFound       Kind = "job_not_found"          // no such job, or another key's
-	KindJobCancelled      Kind = "job_cancelled"          // its owner cancelled the job that the caller waited for
+	KindJobCancelled      Kind = "job_cancelled"          // the job that the caller waited for was cancelled
 	KindUnknownURL        Kind = "unknown_url"            // no such path
 	KindMethodNotAllowed  Kind = "method_not_allowed"     // the path exists, the method does not
 	KindRequestTooLarge   Kind = "request_too_large"      // the body is over the limit

@@ -25,9 +25,9 @@ const (
 	markFresh = 20 * time.Second
 	// recordGrace is how long a result may still be recorded once the process is out of time.
 	recordGrace = 4 * time.Second
-	// recordPause is the pause between tries to reach the record.
 	// lookAgain is the pause after a look at a job's status that failed.
-	lookAgain      = time.Second
+	lookAgain = time.Second
+	// recordPauseMin and recordPauseMax are the pauses between tries to reach the record.
 	recordPauseMin = 50 * time.Millisecond
 	recordPauseMax = 2 * time.Second
 )
