@@ -117,7 +117,7 @@ func (s *Server) outcome(r *http.Request, a wait, f render, k *keepalive) (any, 
 		return nil, e
 	}
 	if round && s.keepalive > 0 {
-		k.start(s.keepalive - time.Since(began))
+		k.start(max(s.keepalive-time.Since(began), newlinePause)) // most replies need no such sign
 	}
 	return f(r.Context(), j, a.show)
 }
