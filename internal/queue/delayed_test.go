@@ -78,8 +78,7 @@ func TestScheduledTasks(t *testing.T) {
 
 // asynq moves a hundred due tasks at once. More than that come together all the same, from scripts that Redis has
 // forgotten too.
-func TestManyTasksComeDueAtOnce(t *testing.T) {
-	t.Parallel()
+func TestManyTasksComeDueAtOnce(t *testing.T) { //nolint:paralleltest // it measures time: nothing runs beside it
 	server := redistest.Start(t, redistest.Options{})
 	const tasks = 250
 	var mu sync.Mutex

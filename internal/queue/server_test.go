@@ -184,8 +184,7 @@ func (g *gauge) add(n int) {
 	g.most = max(g.most, g.running)
 }
 
-func TestGlobalLimitHoldsOverWorkers(t *testing.T) {
-	t.Parallel()
+func TestGlobalLimitHoldsOverWorkers(t *testing.T) { //nolint:paralleltest // it measures time: nothing runs beside it
 	redistest.Both(t, func(t *testing.T, url string) {
 		const workers, limit, tasks = 3, 3, 60
 		var calls gauge
@@ -361,8 +360,7 @@ func TestAStoppingServerHandsBackLongCalls(t *testing.T) {
 }
 
 // Idle processes cost Redis next to nothing. Redis counts commands inside scripts too.
-func TestIdleWorkerIsCheap(t *testing.T) {
-	t.Parallel()
+func TestIdleWorkerIsCheap(t *testing.T) { //nolint:paralleltest // it measures time: nothing runs beside it
 	server := redistest.Start(t, redistest.Options{})
 	serveAll(t, server.URL(), queue.ServerConfig{Concurrency: 10}, queue.Handlers{Webhook: func(context.Context, job.Task) error { return nil }})
 	admin := connect(t, server.URL())
