@@ -262,7 +262,7 @@ func TestSweepMendsACancellation(t *testing.T) {
 	redistest.Both(t, func(t *testing.T, url string) {
 		s := newSystem(t, url)
 		made := submit(t, s, told(1, 2, 3))
-		if _, err := s.store.Cancel(t.Context(), made.ID, nil); err != nil {
+		if _, err := s.store.Cancel(t.Context(), made.ID, nil, false); err != nil {
 			t.Fatal(err)
 		}
 		sweep(t, record{t: t, store: s.store, client: s.client}, false)

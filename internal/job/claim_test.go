@@ -1,6 +1,8 @@
 package job_test
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"testing"
@@ -204,7 +206,7 @@ func TestADroppedJobFreesItsKey(t *testing.T) {
 		sub := enter(t, s, n)
 		s.service.Leave(t.Context(), sub.Job.ID, sub.Token)
 		left(t, s, sub.Job.ID)
-		if end, err := s.store.Cancel(t.Context(), sub.Job.ID, &job.DropRule{Left: time.Second}); err != nil || end.Status != job.StatusCancelled {
+		if end, err := s.store.Cancel(t.Context(), sub.Job.ID, &job.DropRule{Left: time.Second}, false); err != nil || end.Status != job.StatusCancelled {
 			t.Fatalf("drop = %+v, %v", end, err)
 		}
 		if again := submit(t, s, n); again.ID == sub.Job.ID || again.Status != job.StatusQueued {
@@ -222,5 +224,40 @@ func TestAJoinedJobIsListedAsOpen(t *testing.T) {
 	submit(t, s, keyed("k", "body"))
 	if got := s.client.ZRange(t.Context(), "zimage:jobs:open", 0, -1).Val(); len(got) != 1 || got[0] != string(first.ID) {
 		t.Errorf("open jobs are %v, want %s", got, first.ID)
+	}
+}
+
+// slowLimiter takes its time, and then something happens.
+type slowLimiter struct {
+	takes time.Duration
+	then  func()
+}
+
+func (l slowLimiter) Allow(context.Context, string, int) (job.Rate, time.Duration, bool, error) {
+	<-time.After(l.takes)
+	l.then()
+	return job.Rate{}, 0, true, nil
+}
+
+// The latest moment of a record counts from the request, not from what was left of it: a caller that was refused must not
+// find its job drawn when Redis goes on.
+func TestARefusedRequestIsNotRecordedLater(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t, redistest.Options{})
+	s := newSystem(t, server.URL())
+	submit(t, s, newJob(1)) // scripts and clock are known
+	log := slog.New(slog.DiscardHandler)
+	service := job.NewService(s.store, s.watcher, s.queue, slowLimiter{time.Second, server.Freeze},
+		job.ServiceConfig{MaxPending: 1000, Drop: job.DropQueued}, noMetrics{}, log)
+	n := newJob(1)
+	n.ID, n.Limits.RPM = job.NewID(), 5
+	_, err := service.Submit(t.Context(), n)
+	server.Thaw() // the command waits in Redis' socket
+	if imagegen.AsError(err).Kind != imagegen.KindQueueUnavailable {
+		t.Fatalf("submit = %v, want queue_unavailable", err)
+	}
+	submit(t, s, newJob(1)) // Redis has come to what was sent before
+	if _, err := s.store.Get(t.Context(), n.ID); !errors.Is(err, job.ErrNotFound) {
+		t.Errorf("the refused job is there (%v)", err)
 	}
 }

@@ -52,9 +52,10 @@ func encodeNew(n New) (texts [2]string, err error) {
 
 // inTime runs a script that does nothing after a latest moment of Redis' clock, and says then what time it is. It returns
 // errTooLate where it did nothing: a command that Redis finds in its socket after a stall must not have an effect that its
-// caller was told long ago not to expect.
+// caller was told long ago not to expect. The moment is a while before the deadline that ctx must have.
 func (s *Store) inTime(ctx context.Context, run func(notAfter int64) (ok bool, now time.Time, err error)) error {
-	deadline := time.Now().Add(createWindow)
+	end, _ := ctx.Deadline()
+	deadline := end.Add(createWindow - createTimeout)
 	for {
 		if err := s.learnClock(ctx); err != nil {
 			return err

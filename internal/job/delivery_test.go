@@ -40,7 +40,7 @@ func TestEndsAreTold(t *testing.T) {
 		"cancelled": func(t *testing.T, s system, id job.ID, _ job.Task) (hooks []bool) {
 			t.Helper()
 			for range 2 {
-				e, err := s.store.Cancel(t.Context(), id, nil)
+				e, err := s.store.Cancel(t.Context(), id, nil, false)
 				if err != nil {
 					t.Fatal(err)
 				}

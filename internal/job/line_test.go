@@ -126,7 +126,7 @@ func TestDroppingAJob(t *testing.T) {
 				s := newSystemWith(t, url, job.ServiceConfig{MaxPending: 1000, Drop: job.DropAlways})
 				sub := enter(t, s, called(1))
 				c.do(t, s, sub)
-				if _, err := s.store.Cancel(t.Context(), sub.Job.ID, &c.rule); err != nil {
+				if _, err := s.store.Cancel(t.Context(), sub.Job.ID, &c.rule, false); err != nil {
 					t.Fatal(err)
 				}
 				j, err := s.store.Get(t.Context(), sub.Job.ID)

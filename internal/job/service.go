@@ -82,7 +82,7 @@ func (s *Service) Cancel(ctx context.Context, owner string, id ID) (Job, error) 
 
 // cancel ends a job and does what follows; see [Store.Cancel].
 func (s *Service) cancel(ctx context.Context, id ID, rule *DropRule, quiet bool) error {
-	end, err := s.store.cancel(ctx, id, rule, quiet)
+	end, err := s.store.Cancel(ctx, id, rule, quiet)
 	if err != nil || end.Status != StatusCancelled {
 		return err
 	}

@@ -68,14 +68,9 @@ func (s *Store) readable(id ID, fields map[string]string) (Job, error) {
 }
 
 // Cancel ends a job that is not terminal yet; a terminal one is left as it is. If rule is set, it ends only a job that
-// nobody waits for any more. Ending.Status is cancelled where this call did it, else empty. It returns ErrNotFound where
-// there is no such job.
-func (s *Store) Cancel(ctx context.Context, id ID, rule *DropRule) (Ending, error) {
-	return s.cancel(ctx, id, rule, false)
-}
-
-// cancel is Cancel; where it is quiet nobody is told of the end.
-func (s *Store) cancel(ctx context.Context, id ID, rule *DropRule, quiet bool) (Ending, error) {
+// nobody waits for any more; if it is quiet, nobody is told of the end. Ending.Status is cancelled where this call did it,
+// else empty. It returns ErrNotFound where there is no such job.
+func (s *Store) Cancel(ctx context.Context, id ID, rule *DropRule, quiet bool) (Ending, error) {
 	ctx, cancel := context.WithTimeout(ctx, createTimeout)
 	defer cancel()
 	grace, started := "", false

@@ -398,7 +398,7 @@ func TestCancellingAJobInterruptsItsCall(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- b.processor.Process(context.Background(), b.task) }()
 		<-started
-		if end, err := b.store.Cancel(t.Context(), b.task.Job, nil); err != nil || end.Status != job.StatusCancelled {
+		if end, err := b.store.Cancel(t.Context(), b.task.Job, nil, false); err != nil || end.Status != job.StatusCancelled {
 			t.Fatalf("end = %v, %v", end, err)
 		}
 		select {
