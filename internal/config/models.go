@@ -88,8 +88,8 @@ func (f fileModel) model() (imagegen.Model, error) {
 	} else {
 		m.ModelIndex = *f.ModelIndex
 	}
-	if f.Upstream != "" && f.Upstream != m.Upstream {
-		mistakes = append(mistakes, fmt.Errorf("upstream %s: there is only %s", quote(f.Upstream), m.Upstream))
+	if f.Upstream != "" && f.Upstream != m.Upstreams[0] {
+		mistakes = append(mistakes, fmt.Errorf("upstream %s: there is only %s", quote(f.Upstream), m.Upstreams[0]))
 	}
 	switch f.DefaultResponseFormat {
 	case "", "url", "b64_json", "both":

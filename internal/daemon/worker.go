@@ -27,7 +27,7 @@ func Worker(ctx context.Context, c config.Worker, b Build) error {
 		return fmt.Errorf("REDIS_URL: %w", err)
 	}
 	defer closeAll()
-	name := imagegen.DefaultModel().Upstream
+	name := imagegen.DefaultModel().Upstreams[0]
 	upstream, err := exacg.New(exacg.Config{
 		Name: name, URL: c.UpstreamURL, APIKey: c.UpstreamKey.Value(), Timeout: c.UpstreamTimeout,
 	})

@@ -50,7 +50,7 @@ func (s *Server) order(r *http.Request, ask openai.Ask, previous *openai.Source)
 			if o.upload, err = s.accept(m, source.Data); err != nil {
 				return order{}, inField(err, ask.Field)
 			}
-			p.Source = s.baseURL(r) + filesPath + o.upload.name
+			p.Source, p.SourceFile = s.baseURL(r)+filesPath+o.upload.name, o.upload.name
 		}
 	}
 	if o.spec, err = m.NewSpec(p, rand.Uint32); err != nil {

@@ -292,7 +292,7 @@ func failed(j job.Job, kind imagegen.Kind) job.Job {
 // dogJob is the seed's example as a job, with a fixed seed.
 func dogJob() job.Job {
 	return newJob(job.New{Class: job.ClassInteractive, Spec: imagegen.Spec{
-		Model: "Z-Image", Upstream: "exacg", ModelIndex: 5, Prompt: "一只可爱的小狗",
+		Model: "Z-Image", Upstreams: []string{"exacg"}, ModelIndex: 5, Prompt: "一只可爱的小狗",
 		Width: 1024, Height: 2048, Steps: 8, CFG: 7, Quality: "auto", Seeds: []uint32{123},
 	}})
 }

@@ -62,10 +62,10 @@ func (m Model) NewSpec(p Params, random func() uint32) (Spec, error) {
 		return Spec{}, err
 	}
 	return Spec{
-		Model: m.ID, Upstream: m.Upstream, ModelIndex: m.ModelIndex,
+		Model: m.ID, Upstreams: m.Upstreams, ModelIndex: m.ModelIndex,
 		Prompt: prompt, NegativePrompt: negative,
 		Width: size.Width, Height: size.Height, Steps: steps, CFG: cfg, Quality: quality, Seeds: seeds,
-		Source: p.Source, OutputFormat: format, OutputCompression: compression,
+		Source: p.Source, SourceFile: p.SourceFile, OutputFormat: format, OutputCompression: compression,
 	}, nil
 }
 

@@ -14,7 +14,7 @@ import (
 // spec returns the spec of "a cat" with nothing else asked for, after edit.
 func spec(edit func(*imagegen.Spec)) imagegen.Spec {
 	s := imagegen.Spec{
-		Model: "Z-Image", Upstream: "exacg", ModelIndex: 5, Prompt: "a cat",
+		Model: "Z-Image", Upstreams: []string{"exacg"}, ModelIndex: 5, Prompt: "a cat",
 		Width: 2048, Height: 2048, Steps: 8, CFG: 7.0, Quality: "auto", Seeds: []uint32{100},
 	}
 	edit(&s)

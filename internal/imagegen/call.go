@@ -1,6 +1,9 @@
 package imagegen
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Outcome says how one call to the upstream ended, in the words of the metric zimage_upstream_attempts_total.
 type Outcome string
@@ -55,7 +58,7 @@ func (e *CallError) Unwrap() error { return e.Err }
 
 // Order is what an upstream is asked for: one picture.
 type Order struct {
-	Upstream       string
+	Model          string // the catalogue's id
 	ModelIndex     int
 	Prompt         string
 	NegativePrompt *string
@@ -64,14 +67,32 @@ type Order struct {
 	CFG            float64
 	Seed           uint32
 	Source         string // URL of the picture to edit; empty: draw from nothing
+	SourceFile     string // its name in the image store; empty: it is elsewhere
+	// Extra holds fields that go into the request as they are: JSON by name. None has the name of a field above.
+	Extra map[string]json.RawMessage
+	// Progress, if set, is told how much of the picture is done, from 0 to 1. It returns at once, and is called by one
+	// goroutine at a time, before Generate returns.
+	Progress func(done float64)
+}
+
+// Drawing is what an upstream made of an order: a picture, at a URL or in Data.
+type Drawing struct {
+	URL  string // absolute http(s); empty: the picture is in Data
+	Data []byte // of a known image type, at most 32 MiB
+	// Seed, Width and Height are those the picture was drawn with.
+	Seed          uint32
+	Width, Height int
+	RevisedPrompt string // what was made of the prompt; empty: nothing was said of it
+	// PointsUsed and PointsLeft are what the upstream says of our account; nil: nothing.
+	PointsUsed, PointsLeft *float64
 }
 
 // Order returns the order for picture i of the spec, 0 ≤ i < N.
 func (s Spec) Order(i int) Order {
 	return Order{
-		Upstream: s.Upstream, ModelIndex: s.ModelIndex,
+		Model: s.Model, ModelIndex: s.ModelIndex,
 		Prompt: s.Prompt, NegativePrompt: s.NegativePrompt,
 		Width: s.Width, Height: s.Height, Steps: s.Steps, CFG: s.CFG, Seed: s.Seeds[i],
-		Source: s.Source,
+		Source: s.Source, SourceFile: s.SourceFile, Extra: s.Extra,
 	}
 }

@@ -96,7 +96,7 @@ func (c *Catalog) Entries() []Entry {
 // mistakes returns what makes the model impossible to serve, apart from its names.
 func (m Model) mistakes() (found []error) {
 	report := func(format string, args ...any) { found = append(found, fmt.Errorf(format, args...)) }
-	if m.Upstream == "" {
+	if len(m.Upstreams) == 0 || slices.Contains(m.Upstreams, "") {
 		report("no upstream")
 	}
 	if m.ModelIndex < 0 {
@@ -166,7 +166,7 @@ func validRatioSide(text string) bool {
 func DefaultModel() Model {
 	return Model{
 		ID: "Z-Image", OwnedBy: "sd-exacg-gateway", Created: 1730800000,
-		Upstream: "exacg", ModelIndex: 5,
+		Upstreams: []string{"exacg"}, ModelIndex: 5,
 		Steps: 8, CFG: 7.0,
 		Limits:      Limits{MinSide: 64, MaxSide: 2048, MinSteps: 1, MaxSteps: 50},
 		DefaultSize: Size{Width: 2048, Height: 2048},

@@ -20,7 +20,7 @@ func model(edit func(*imagegen.Model)) imagegen.Model {
 func TestDefaultModelIsTheSeedsOne(t *testing.T) {
 	t.Parallel()
 	want := imagegen.Model{
-		ID: "Z-Image", OwnedBy: "sd-exacg-gateway", Created: 1730800000, Upstream: "exacg", ModelIndex: 5, Steps: 8, CFG: 7.0,
+		ID: "Z-Image", OwnedBy: "sd-exacg-gateway", Created: 1730800000, Upstreams: []string{"exacg"}, ModelIndex: 5, Steps: 8, CFG: 7.0,
 		Limits:      imagegen.Limits{MinSide: 64, MaxSide: 2048, MinSteps: 1, MaxSteps: 50},
 		DefaultSize: imagegen.Size{Width: 2048, Height: 2048},
 		Ratios: map[string]imagegen.Size{
@@ -106,7 +106,7 @@ func TestNewCatalogRefuses(t *testing.T) {
 				model(func(m *imagegen.Model) { m.ID, m.Aliases = "Other", []string{"DALL-E-3"} }),
 			}, `model "Other": name "DALL-E-3" is taken by model "Z-Image" (case does not count)`,
 		},
-		"no upstream":          {edited(func(m *imagegen.Model) { m.Upstream = "" }), "no upstream"},
+		"no upstream":          {edited(func(m *imagegen.Model) { m.Upstreams = nil }), "no upstream"},
 		"negative index":       {edited(func(m *imagegen.Model) { m.ModelIndex = -1 }), "model index -1"},
 		"no limits":            {edited(func(m *imagegen.Model) { m.Limits = imagegen.Limits{} }), "limits of a side (0 to 0)"},
 		"limits upside down":   {edited(func(m *imagegen.Model) { m.Limits.MinSide = 4096 }), "limits of a side (4096 to 2048)"},
@@ -144,7 +144,7 @@ func TestNewCatalogRefuses(t *testing.T) {
 func TestNewCatalogTellsEveryMistake(t *testing.T) {
 	t.Parallel()
 	bad := model(func(m *imagegen.Model) {
-		m.Upstream, m.Steps = "", 99
+		m.Upstreams, m.Steps = nil, 99
 		m.Ratios["x"], m.Ratios["1:1"] = m.DefaultSize, imagegen.Size{}
 	})
 	_, err := imagegen.NewCatalog([]imagegen.Model{bad, bad})

@@ -22,16 +22,17 @@ type Quality struct {
 type Model struct {
 	ID          string
 	OwnedBy     string
-	Created     int64 // unix seconds; a constant of the model, not the clock
-	Upstream    string
-	ModelIndex  int // the upstream's own number for the model
-	Steps       int // default
+	Created     int64    // unix seconds; a constant of the model, not the clock
+	Upstreams   []string // names of those that draw it, the first choice first
+	ModelIndex  int      // the number that upstreams of the native protocol know the model by
+	Steps       int      // default
 	CFG         float64
 	Limits      Limits
 	DefaultSize Size
 	Ratios      map[string]Size // by "W:H"
 	Qualities   map[string]Quality
 	Aliases     []string // further names that clients may use
+	Passthrough []string // fields of a request that go to the upstream as they are
 	Edit        bool     // it changes a picture that comes with the request, and draws none without
 	// DefaultResponseFormat is how an images call that does not say gets its pictures: url, b64_json or both; empty: by
 	// the name the model was asked for.

@@ -24,6 +24,8 @@ type Wish struct {
 	Metadata   map[string]string `json:"metadata,omitempty"`    // the client's own words
 	Background bool              `json:"background,omitempty"`  // a response that its caller polls
 	WebhookURL string            `json:"webhook_url,omitempty"` // who is told of the end; empty: nobody
+	// BaseURL is what links to stored pictures begin with, without a slash at the end: the public one of the request.
+	BaseURL string `json:"base_url,omitempty"`
 }
 
 // Claim says which requests are one and the same, so that they get one job. Its zero value claims nothing.

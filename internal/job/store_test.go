@@ -53,7 +53,7 @@ var express = []string{"exacg-express", "exacg-express", "exacg-express"}
 
 func newJob(seeds ...uint32) job.New {
 	return job.New{Owner: "owner", Class: job.ClassInteractive, Spec: imagegen.Spec{
-		Model: "Z-Image", Upstream: "exacg", ModelIndex: 5, Prompt: `一只 "cat" [] {}`, Width: 1024, Height: 2048,
+		Model: "Z-Image", Upstreams: []string{"exacg"}, ModelIndex: 5, Prompt: `一只 "cat" [] {}`, Width: 1024, Height: 2048,
 		Steps: 8, CFG: 7, Quality: "auto", Seeds: seeds,
 	}}
 }

@@ -40,7 +40,7 @@ func QueueName(upstream string, lane Lane) string { return upstream + "-" + stri
 func (n New) tasks(id ID, before int) []Task {
 	tasks := make([]Task, n.Spec.N())
 	for i := range tasks {
-		tasks[i] = Task{Job: id, Image: i, Queue: QueueName(n.Spec.Upstream, laneOf(n.Class, before+i+1)), Owner: n.Owner}
+		tasks[i] = Task{Job: id, Image: i, Queue: QueueName(n.Spec.Upstreams[0], laneOf(n.Class, before+i+1)), Owner: n.Owner}
 	}
 	return tasks
 }

@@ -49,7 +49,7 @@ func at(second int64) time.Time { return time.Unix(second, 0) }
 func queued(n int) job.Job {
 	negative := "blurry"
 	spec := imagegen.Spec{
-		Model: "Z-Image", Upstream: "exacg", ModelIndex: 5, Prompt: "一只可爱的小狗", NegativePrompt: &negative,
+		Model: "Z-Image", Upstreams: []string{"exacg"}, ModelIndex: 5, Prompt: "一只可爱的小狗", NegativePrompt: &negative,
 		Width: 1024, Height: 2048, Steps: 8, CFG: 7, Quality: "auto",
 	}
 	for i := range n {

@@ -50,7 +50,7 @@ type Queue interface {
 
 // Generator draws one picture at an upstream. Its errors are *imagegen.CallError.
 type Generator interface {
-	Generate(ctx context.Context, o imagegen.Order) (imagegen.Image, error)
+	Generate(ctx context.Context, o imagegen.Order) (imagegen.Drawing, error)
 }
 
 // Metrics is told what happens.
@@ -187,7 +187,10 @@ func (c *call) run(ctx context.Context, asked time.Time) error {
 	calling, stop := c.interruptible(ctx)
 	c.metrics.AttemptStarted(c.upstream)
 	began := time.Now()
-	image, failure := c.generate(calling)
+	drawing, failure := c.generate(calling)
+	image := imagegen.Image{
+		URL: drawing.URL, Seed: drawing.Seed, Width: drawing.Width, Height: drawing.Height, RevisedPrompt: drawing.RevisedPrompt,
+	}
 	took := time.Since(began)
 	c.cancelled = errors.Is(context.Cause(calling), errJobCancelled)
 	stop()
@@ -229,7 +232,7 @@ func (c *call) interruptible(ctx context.Context) (_ context.Context, stop func(
 }
 
 // generate calls the upstream. A panic in an adapter is a failed attempt.
-func (c *call) generate(ctx context.Context) (image imagegen.Image, failure *imagegen.CallError) {
+func (c *call) generate(ctx context.Context) (d imagegen.Drawing, failure *imagegen.CallError) {
 	defer func() {
 		if p := recover(); p != nil {
 			c.metrics.Panicked("upstream " + c.upstream)
@@ -241,9 +244,9 @@ func (c *call) generate(ctx context.Context) (image imagegen.Image, failure *ima
 			}
 		}
 	}()
-	image, err := c.upstreams[c.upstream].Generate(ctx, c.begun.Spec.Order(c.task.Image))
+	d, err := c.upstreams[c.upstream].Generate(ctx, c.begun.Spec.Order(c.task.Image))
 	if err == nil {
-		return image, nil
+		return d, nil
 	}
 	failure, ok := errors.AsType[*imagegen.CallError](err)
 	if !ok {
@@ -252,7 +255,7 @@ func (c *call) generate(ctx context.Context) (image imagegen.Image, failure *ima
 			Kind: imagegen.KindInternal, Message: "internal error", Err: err,
 		}
 	}
-	return image, failure
+	return d, failure
 }
 
 // record writes the end of the call, and says what becomes of the task.

@@ -26,10 +26,10 @@ func TestMain(m *testing.M) { redistest.Main(m) }
 type script struct {
 	mu    sync.Mutex
 	calls []imagegen.Order
-	steps []func(ctx context.Context) (imagegen.Image, error)
+	steps []func(ctx context.Context) (imagegen.Drawing, error)
 }
 
-func (s *script) Generate(ctx context.Context, o imagegen.Order) (imagegen.Image, error) {
+func (s *script) Generate(ctx context.Context, o imagegen.Order) (imagegen.Drawing, error) {
 	s.mu.Lock()
 	step := s.steps[min(len(s.calls), len(s.steps)-1)]
 	s.calls = append(s.calls, o)
@@ -37,16 +37,16 @@ func (s *script) Generate(ctx context.Context, o imagegen.Order) (imagegen.Image
 	return step(ctx)
 }
 
-func answers(steps ...func(ctx context.Context) (imagegen.Image, error)) *script {
+func answers(steps ...func(ctx context.Context) (imagegen.Drawing, error)) *script {
 	return &script{steps: steps}
 }
 
-func picture(context.Context) (imagegen.Image, error) {
-	return imagegen.Image{URL: "https://example.com/a.png", Seed: 1, Width: 64, Height: 64}, nil
+func picture(context.Context) (imagegen.Drawing, error) {
+	return imagegen.Drawing{URL: "https://example.com/a.png", Seed: 1, Width: 64, Height: 64}, nil
 }
 
-func failing(e imagegen.CallError) func(context.Context) (imagegen.Image, error) {
-	return func(context.Context) (imagegen.Image, error) { return imagegen.Image{}, &e }
+func failing(e imagegen.CallError) func(context.Context) (imagegen.Drawing, error) {
+	return func(context.Context) (imagegen.Drawing, error) { return imagegen.Drawing{}, &e }
 }
 
 var (
@@ -123,7 +123,7 @@ func newBenchOn(t *testing.T, url string, upstream worker.Generator, tune ...fun
 	b := &bench{t: t, client: client, store: job.NewStore(client, time.Hour), metrics: &metrics{}}
 	b.task = job.Task{Job: job.NewID(), Queue: "exacg-express"}
 	_, err = b.store.Create(t.Context(), b.task.Job, job.New{Class: job.ClassInteractive, Spec: imagegen.Spec{
-		Model: "Z-Image", Upstream: "exacg", ModelIndex: 5, Prompt: "a cat", Width: 64, Height: 64, Steps: 8, CFG: 7, Seeds: []uint32{1},
+		Model: "Z-Image", Upstreams: []string{"exacg"}, ModelIndex: 5, Prompt: "a cat", Width: 64, Height: 64, Steps: 8, CFG: 7, Seeds: []uint32{1},
 	}}, []string{b.task.Queue}, "")
 	if err != nil {
 		t.Fatal(err)
@@ -171,7 +171,7 @@ func once(c *worker.Config)   { c.MaxAttempts = 1 }
 func TestOneCall(t *testing.T) {
 	t.Parallel()
 	cases := map[string]struct {
-		answer  func(context.Context) (imagegen.Image, error)
+		answer  func(context.Context) (imagegen.Drawing, error)
 		tune    func(*worker.Config)
 		status  job.Status
 		kind    imagegen.Kind
@@ -212,7 +212,7 @@ func TestOneCall(t *testing.T) {
 			outcome: job.CallUnknown, billed: imagegen.BilledUnknown, archive: true,
 		},
 		"a panic is a failed attempt": {
-			answer: func(context.Context) (imagegen.Image, error) { panic("bug") }, status: job.StatusInProgress,
+			answer: func(context.Context) (imagegen.Drawing, error) { panic("bug") }, status: job.StatusInProgress,
 			outcome: job.CallUnknown, billed: imagegen.BilledUnknown, after: [2]time.Duration{time.Second / 2, time.Second},
 		},
 	}
@@ -275,7 +275,7 @@ func TestAttemptsAreCountedInTheLedger(t *testing.T) {
 func TestAPictureIsDrawnByOne(t *testing.T) {
 	t.Parallel()
 	started, release := make(chan struct{}), make(chan struct{})
-	upstream := answers(func(ctx context.Context) (imagegen.Image, error) {
+	upstream := answers(func(ctx context.Context) (imagegen.Drawing, error) {
 		close(started)
 		<-release
 		return picture(ctx)
@@ -304,10 +304,10 @@ func TestHandBack(t *testing.T) {
 	process := func(t *testing.T, tune func(*worker.Config)) (*bench, error) {
 		t.Helper()
 		ctx, stop := context.WithCancelCause(t.Context())
-		cut := func(ctx context.Context) (imagegen.Image, error) {
+		cut := func(ctx context.Context) (imagegen.Drawing, error) {
 			stop(queue.ErrStopping)
 			<-ctx.Done()
-			return imagegen.Image{}, &imagegen.CallError{
+			return imagegen.Drawing{}, &imagegen.CallError{
 				Outcome: imagegen.OutcomeCancelled, Billed: imagegen.BilledUnknown, Transient: true,
 				Kind: imagegen.KindUpstreamError, Message: "cancelled", Err: context.Cause(ctx),
 			}
@@ -345,7 +345,7 @@ func TestResultOutlivesAnOutage(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, redistest.Options{AppendOnly: true})
 	started, release := make(chan struct{}), make(chan struct{})
-	b := newBenchOn(t, server.URL(), answers(func(ctx context.Context) (imagegen.Image, error) {
+	b := newBenchOn(t, server.URL(), answers(func(ctx context.Context) (imagegen.Drawing, error) {
 		close(started)
 		<-release
 		return picture(ctx)
@@ -387,10 +387,10 @@ func TestCancellingAJobInterruptsItsCall(t *testing.T) {
 	t.Parallel()
 	redistest.Both(t, func(t *testing.T, url string) {
 		started := make(chan struct{})
-		b := newBenchOn(t, url, answers(func(ctx context.Context) (imagegen.Image, error) {
+		b := newBenchOn(t, url, answers(func(ctx context.Context) (imagegen.Drawing, error) {
 			close(started)
 			<-ctx.Done()
-			return imagegen.Image{}, &imagegen.CallError{
+			return imagegen.Drawing{}, &imagegen.CallError{
 				Outcome: imagegen.OutcomeCancelled, Billed: imagegen.BilledUnknown, Transient: true,
 				Kind: imagegen.KindUpstreamError, Message: "cancelled", Err: context.Cause(ctx),
 			}

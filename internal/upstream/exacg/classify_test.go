@@ -30,7 +30,7 @@ func (a answers) RoundTrip(*http.Request) (*http.Response, error) {
 }
 
 // ask returns what becomes of an answer.
-func ask(t *testing.T, a answers, o imagegen.Order) (imagegen.Image, *imagegen.CallError) {
+func ask(t *testing.T, a answers, o imagegen.Order) (imagegen.Drawing, *imagegen.CallError) {
 	t.Helper()
 	client := newClient(t, exacg.Config{URL: "http://upstream.test/", APIKey: key, Transport: a})
 	picture, err := client.Generate(t.Context(), o)

@@ -104,10 +104,10 @@ var errCallTimeout = errors.New("the call took longer than its timeout")
 
 // Generate asks for one picture and waits for it. An error is always an [*imagegen.CallError], with every field that
 // its caller decides by set; its Transient is true for a cancelled call, since nothing speaks against another.
-func (c *Client) Generate(ctx context.Context, o imagegen.Order) (imagegen.Image, error) {
+func (c *Client) Generate(ctx context.Context, o imagegen.Order) (imagegen.Drawing, error) {
 	body, err := encode(o)
 	if err != nil {
-		return imagegen.Image{}, c.fail(&imagegen.CallError{
+		return imagegen.Drawing{}, c.fail(&imagegen.CallError{
 			Outcome: imagegen.OutcomeRefused, Billed: imagegen.BilledNo, Kind: imagegen.KindInternal,
 			Message: "internal error", Err: err,
 		})
@@ -117,13 +117,13 @@ func (c *Client) Generate(ctx context.Context, o imagegen.Order) (imagegen.Image
 
 	rep, sent, err := c.roundTrip(ctx, body)
 	if err != nil {
-		return imagegen.Image{}, c.fail(interrupted(ctx, sent, err))
+		return imagegen.Drawing{}, c.fail(interrupted(ctx, sent, err))
 	}
 	picture, failure := c.classify(rep, o)
 	if failure != nil {
-		return imagegen.Image{}, c.fail(failure)
+		return imagegen.Drawing{}, c.fail(failure)
 	}
-	return imagegen.Image{URL: picture, Seed: o.Seed, Width: o.Width, Height: o.Height}, nil
+	return imagegen.Drawing{URL: picture, Seed: o.Seed, Width: o.Width, Height: o.Height}, nil
 }
 
 // fail names the upstream in the operator's cause and makes sure that the key is in neither text.

@@ -32,7 +32,7 @@ func (p Protocol) answers(t *testing.T) {
 		if auth != "Bearer "+Key {
 			t.Errorf("got Authorization %q, want the key as a bearer token", auth)
 		}
-		want := imagegen.Image{URL: url, Seed: p.Order.Seed, Width: p.Order.Width, Height: p.Order.Height}
+		want := imagegen.Drawing{URL: url, Seed: p.Order.Seed, Width: p.Order.Width, Height: p.Order.Height}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("image (-want +got):\n%s", diff)
 		}

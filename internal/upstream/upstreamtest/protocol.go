@@ -16,7 +16,7 @@ import (
 
 // Provider is what is tested.
 type Provider interface {
-	Generate(ctx context.Context, o imagegen.Order) (imagegen.Image, error)
+	Generate(ctx context.Context, o imagegen.Order) (imagegen.Drawing, error)
 }
 
 // Key is the API key that a provider is given. It must show up nowhere but in the request.
@@ -59,7 +59,7 @@ type want struct {
 const ample = 30 * time.Second
 
 // call asks a provider for the picture, from a server that answers with h.
-func (p Protocol) call(t *testing.T, timeout time.Duration, h http.HandlerFunc) (imagegen.Image, error) {
+func (p Protocol) call(t *testing.T, timeout time.Duration, h http.HandlerFunc) (imagegen.Drawing, error) {
 	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
