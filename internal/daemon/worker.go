@@ -54,7 +54,7 @@ func Worker(ctx context.Context, c config.Worker, b Build) error {
 		handlers.Webhook = notifier.Deliver
 	}
 	server := queue.NewServer(clients, queue.ServerConfig{
-		Upstreams: []string{name}, Concurrency: c.Concurrency, GlobalLimit: c.UpstreamMaxConcurrency,
+		Upstreams: map[string]int{name: 0}, Concurrency: c.Concurrency, GlobalLimit: c.UpstreamMaxConcurrency,
 		ShutdownTimeout: c.ShutdownTimeout, OnPanic: func() { b.Metrics.Panicked("task") },
 	}, b.Log)
 	sweeper := job.NewSweeper(store, tasks, b.Log)

@@ -14,6 +14,8 @@ type Task struct {
 	Generation int64 // a task whose generation is not the record's does nothing
 	Queue      string
 	Owner      string // the job's, by whose digest its waiting pictures are counted; empty: not known
+	// Diverted says that the upstream of the queue is spared calls, and another takes them. It is of the moment, and not kept.
+	Diverted bool
 }
 
 // WebhookQueue is the queue of deliveries.

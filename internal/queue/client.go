@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -38,7 +39,7 @@ func NewClient(client redis.UniversalClient) *Client {
 // Enqueue makes tasks wait in their queues and wakes a worker for each. A task that is there already is no error, also
 // where it is archived: who wants that one to run again removes it first.
 func (c *Client) Enqueue(ctx context.Context, tasks ...job.Task) error {
-	tokens := make([]string, 0, len(tasks))
+	tokens := make(map[string][]string) // by wake list
 	for _, t := range tasks {
 		task, err := encodeTask(t)
 		if err != nil {
@@ -49,10 +50,15 @@ func (c *Client) Enqueue(ctx context.Context, tasks ...job.Task) error {
 		if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
 			return fmt.Errorf("queue task %s: %w", t.ID(), err)
 		}
-		tokens = append(tokens, t.Queue)
+		list := wakeOfKey(upstreamOf(t.Queue))
+		tokens[list] = append(tokens[list], t.Queue)
+	}
+	pipe := c.redis.Pipeline()
+	for list, names := range tokens {
+		push(ctx, pipe, list, names...)
 	}
 	// Without its tokens the task is queued all the same: a worker will look for itself.
-	_ = wake(ctx, c.redis, tokens...)
+	_, _ = pipe.Exec(ctx)
 	return nil
 }
 
@@ -76,16 +82,28 @@ func (c *Client) runs(t job.Task) bool {
 	return err == nil && info.State == asynq.TaskStateActive
 }
 
-// wake pushes tokens on the wake list: each wakes one idle worker.
-func wake(ctx context.Context, client redis.UniversalClient, tokens ...string) error {
+// wake pushes tokens on a wake list: each wakes one idle worker.
+func wake(ctx context.Context, client redis.UniversalClient, list string, tokens ...string) error {
 	pipe := client.Pipeline()
-	pipe.LPush(ctx, wakeKey, tokens)
-	pipe.LTrim(ctx, wakeKey, 0, wakeCap-1)
+	push(ctx, pipe, list, tokens...)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("wake workers: %w", err)
 	}
 	return nil
 }
+
+func push(ctx context.Context, pipe redis.Pipeliner, list string, tokens ...string) {
+	pipe.LPush(ctx, list, tokens)
+	pipe.LTrim(ctx, list, 0, wakeCap-1)
+}
+
+// Resume wakes the workers for an upstream that was held back.
+func (c *Client) Resume(ctx context.Context, upstream string) error {
+	return wake(ctx, c.redis, wakeOfKey(upstream), slices.Repeat([]string{slotToken}, resumeTokens)...)
+}
+
+// resumeTokens is how many workers are woken at once for an upstream that is back; the others look within idleWait.
+const resumeTokens = 64
 
 // leaseGrace allows for clocks that differ between machines, as asynq's recoverer does.
 const leaseGrace = 30 * time.Second

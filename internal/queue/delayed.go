@@ -126,7 +126,7 @@ func (d *dispatcher) wake(ctx context.Context, queue string, n int) {
 	for i := range tokens {
 		tokens[i] = queue
 	}
-	if err := wake(ctx, d.redis, tokens...); err != nil {
+	if err := wake(ctx, d.redis, wakeOfKey(upstreamOf(queue)), tokens...); err != nil {
 		d.log.DebugContext(ctx, "wake workers for delayed tasks", slog.Any("error", err))
 	}
 }

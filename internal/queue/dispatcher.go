@@ -3,8 +3,12 @@ package queue
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -36,6 +40,9 @@ type dispatcher struct {
 	redis      redis.UniversalClient // without this hook
 	listen     redis.UniversalClient // for blocking reads only; closing it is the way to end one
 	inspector  *asynq.Inspector
+	upstreams  []string
+	elsewhere  map[string][]string // by upstream: those that its pictures may go to instead
+	gate       Gate
 	lanes      [len(laneWeights)][]string // the queues of each lane
 	slots      *slots                     // of pictures
 	deliveries *slots                     // of webhooks, which use none of the upstream's
@@ -46,6 +53,8 @@ type dispatcher struct {
 	stopOnce sync.Once
 
 	pass    map[string]bool // queues not yet asked for in this pass, and whether a task may be taken there
+	divert  map[string]bool // upstreams whose tasks are taken in this pass to go to another, without a call
+	heldFor time.Duration   // how long until an upstream with tasks that wait is asked again; 0: none is held back
 	credits credits         // of the lanes, at the last picture taken
 	served  credits         // what credits become when this pass takes a picture
 	backlog bool            // deliveries wait for a slot of theirs
@@ -54,13 +63,25 @@ type dispatcher struct {
 	taken map[string]*slot // slots of tasks handed to asynq whose handler has not started yet, by task id
 }
 
+// Gate says how many calls upstreams are to be spared. It is asked by one goroutine.
+type Gate interface {
+	// Load adds to a pipeline the question how upstreams do; read takes the answer once the pipeline was sent.
+	Load(ctx context.Context, pipe redis.Pipeliner) (read func())
+	// Allow returns how many calls to an upstream there may be at once: -1 is any number. At 0 there is none until a time;
+	// probe says that the next call is the only one, and has to be claimed.
+	Allow(upstream string) (most int, until time.Time, probe bool)
+	// Claim asks for the only call; giveBack is called when it has ended or was not made.
+	Claim(ctx context.Context, upstream string) (giveBack func(context.Context), ok bool, err error)
+}
+
 var _ redis.Hook = (*dispatcher)(nil)
 
-func newDispatcher(c Clients, upstreams []string, pictures, deliveries *slots, log *slog.Logger) *dispatcher {
+func newDispatcher(c Clients, cfg ServerConfig, pictures, deliveries *slots, log *slog.Logger) *dispatcher {
 	return &dispatcher{
 		redis: c.Commands, listen: c.Listen, inspector: asynq.NewInspectorFromRedisClient(c.Commands),
-		lanes: laneQueues(upstreams), slots: pictures, deliveries: deliveries, delayed: newDelayed(), log: log,
-		stop: make(chan struct{}), taken: make(map[string]*slot),
+		upstreams: cfg.upstreams(), elsewhere: cfg.Elsewhere, gate: cfg.Gate,
+		lanes: laneQueues(cfg.upstreams()), slots: pictures, deliveries: deliveries, delayed: newDelayed(), log: log,
+		stop: make(chan struct{}), taken: make(map[string]*slot), divert: make(map[string]bool),
 	}
 }
 
@@ -101,18 +122,14 @@ func (d *dispatcher) dequeue(ctx context.Context, cmd redis.Cmder, next redis.Pr
 	if !open || d.stopping() {
 		return nothing(cmd)
 	}
-	pool := d.slots
-	if queue == job.WebhookQueue {
-		pool = d.deliveries
-	}
-	slot, err := pool.acquire(ctx)
+	slot, err := d.take(ctx, queue)
 	if err != nil {
 		d.pass = nil
 		d.recover(ctx, err)
 		return nothing(cmd)
 	}
 	if slot == nil {
-		d.refused(ctx)
+		d.pass = nil // the next look leaves out what has no slot
 		return nothing(cmd)
 	}
 	err = next(ctx, cmd)
@@ -127,7 +144,7 @@ func (d *dispatcher) dequeue(ctx context.Context, cmd redis.Cmder, next redis.Pr
 		return err
 	}
 	d.pass = nil
-	if pool == d.slots {
+	if queue != job.WebhookQueue {
 		d.credits = d.served
 	}
 	id, ok := taskIDOf(cmd)
@@ -142,17 +159,34 @@ func (d *dispatcher) dequeue(ctx context.Context, cmd redis.Cmder, next redis.Pr
 	return nil
 }
 
-// refused goes on after no slot was to be had over all workers although pictures wait. Deliveries need none: if some are
-// to be asked for in this pass, they are; else it waits until a slot comes free here or elsewhere.
-func (d *dispatcher) refused(ctx context.Context) {
-	if d.pass[job.WebhookQueue] {
-		for queue := range d.pass {
-			d.pass[queue] = queue == job.WebhookQueue
-		}
-		return
+// take takes a slot for a task of the queue; nil where there is none.
+func (d *dispatcher) take(ctx context.Context, queue string) (*slot, error) {
+	if queue == job.WebhookQueue {
+		return d.deliveries.acquire(ctx, queue, 0)
 	}
-	d.pass = nil
-	d.await(ctx)
+	upstream := upstreamOf(queue)
+	if d.divert[upstream] {
+		s := d.slots.local()
+		if s != nil {
+			s.diverted = true
+		}
+		return s, nil
+	}
+	most, _, probe := d.gate.Allow(upstream)
+	if !probe {
+		return d.slots.acquire(ctx, upstream, max(most, 0))
+	}
+	giveBack, ok, err := d.gate.Claim(ctx, upstream)
+	if err != nil || !ok {
+		return nil, err //nolint:wrapcheck // the gate says what was attempted
+	}
+	s, err := d.slots.acquire(ctx, upstream, 0)
+	if s == nil {
+		giveBack(ctx)
+		return nil, err
+	}
+	s.after = giveBack
+	return s, nil
 }
 
 // nothing answers a dequeue as Redis does for an empty queue.
@@ -185,6 +219,7 @@ func (d *dispatcher) look(ctx context.Context) {
 			d.recover(ctx, err)
 			return
 		}
+		d.holdBack(waiting)
 		if d.open(waiting, pictures, deliveries) {
 			return
 		}
@@ -198,6 +233,39 @@ func (d *dispatcher) look(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// holdBack takes out of what waits the tasks of upstreams that have no slot free or are spared calls. Those of the latter
+// that may go to another upstream stay in, to be sent there.
+func (d *dispatcher) holdBack(waiting map[string]bool) {
+	d.heldFor = 0
+	clear(d.divert)
+	now := time.Now()
+	for _, u := range d.upstreams {
+		most, until, _ := d.gate.Allow(u)
+		switch {
+		case most == 0 && d.otherThan(u):
+			d.divert[u] = true
+			continue
+		case most != 0 && d.slots.open(u):
+			continue
+		}
+		for _, lane := range job.Lanes() {
+			queue := job.QueueName(u, lane)
+			if waiting[queue] && most == 0 && (d.heldFor == 0 || until.Sub(now) < d.heldFor) {
+				d.heldFor = max(until.Sub(now), time.Millisecond)
+			}
+			delete(waiting, queue)
+		}
+	}
+}
+
+// otherThan reports whether some upstream that an upstream's pictures may go to takes calls.
+func (d *dispatcher) otherThan(upstream string) bool {
+	return slices.ContainsFunc(d.elsewhere[upstream], func(u string) bool {
+		most, _, _ := d.gate.Allow(u)
+		return most != 0
+	})
 }
 
 // newPass begins a pass over all queues in which nothing may be taken.
@@ -241,8 +309,12 @@ func (d *dispatcher) serves(queue string) bool {
 	if queue == job.WebhookQueue {
 		return d.deliveries.idle()
 	}
-	_, ok := d.pass[queue]
-	return ok
+	if _, ok := d.pass[queue]; !ok {
+		return false
+	}
+	u := upstreamOf(queue)
+	most, _, _ := d.gate.Allow(u)
+	return most != 0 && d.slots.open(u)
 }
 
 // waiting returns which queues have something to take, in one round trip; without pictures it looks at deliveries only. A
@@ -259,7 +331,9 @@ func (d *dispatcher) waiting(ctx context.Context, pictures bool) (map[string]boo
 	if d.deliveries.size() > 0 {
 		ask(job.WebhookQueue)
 	}
+	read := func() {}
 	if pictures {
+		read = d.gate.Load(ctx, pipe)
 		for _, queues := range d.lanes {
 			for _, q := range queues {
 				ask(q)
@@ -269,6 +343,7 @@ func (d *dispatcher) waiting(ctx context.Context, pictures bool) (map[string]boo
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, err //nolint:wrapcheck // logged by recover, which says what was tried
 	}
+	read()
 	waiting := make(map[string]bool, len(lengths))
 	for q, n := range lengths {
 		waiting[q] = n.Val() > 0 && paused[q].Val() == 0
@@ -276,7 +351,8 @@ func (d *dispatcher) waiting(ctx context.Context, pictures bool) (map[string]boo
 	return waiting, nil
 }
 
-// await blocks until a token comes, at most idleWait, and returns what it says; empty where none came.
+// await blocks until a token comes, at most idleWait and not beyond the end of a pause, and returns what it says; empty
+// where none came, or one that is not about a single task.
 func (d *dispatcher) await(ctx context.Context) string {
 	if d.backlog {
 		// Nothing local ends the wait below: whoever ends a delivery has to push a token.
@@ -285,11 +361,42 @@ func (d *dispatcher) await(ctx context.Context) string {
 			return ""
 		}
 	}
-	reply, err := d.listen.BLPop(ctx, idleWait, wakeKey).Result()
+	wait := idleWait
+	if d.heldFor > 0 {
+		wait = min(wait, d.heldFor)
+	}
+	reply, err := d.pop(ctx, wait)
 	if err != nil || len(reply) != 2 {
 		return "" // nothing came, the client was closed, or Redis is away: the next look finds out
 	}
+	if reply[1] == slotToken {
+		d.slots.retry(strings.TrimPrefix(strings.TrimPrefix(reply[0], wakeKey), ":"))
+		return ""
+	}
 	return reply[1]
+}
+
+// pop takes a token from the wake lists of what this worker serves.
+func (d *dispatcher) pop(ctx context.Context, wait time.Duration) ([]string, error) {
+	args := []any{"blpop", wakeKey}
+	for _, u := range d.upstreams {
+		args = append(args, wakeOfKey(u))
+	}
+	if d.deliveries.size() > 0 {
+		args = append(args, wakeOfKey(job.WebhookQueue))
+	}
+	if wait < idleWait {
+		// go-redis' own command knows whole seconds only. This one is bounded by the client's read timeout.
+		args = append(args, strconv.FormatFloat(min(wait, time.Second).Seconds(), 'f', 3, 64))
+		cmd := redis.NewStringSliceCmd(ctx, args...)
+		_ = d.listen.Process(ctx, cmd)
+		return cmd.Result() //nolint:wrapcheck // not looked at
+	}
+	keys := make([]string, 0, len(args))
+	for _, a := range args[1:] {
+		keys = append(keys, fmt.Sprint(a))
+	}
+	return d.listen.BLPop(ctx, wait, keys...).Result() //nolint:wrapcheck // not looked at
 }
 
 // awaitLocalSlot blocks until a slot of this process comes free, at most idleWait.

@@ -58,7 +58,7 @@ func TestDequeuesAreNotHeldForLong(t *testing.T) {
 			dequeues.AddHook(watch)
 			s := queue.NewServer(queue.Clients{
 				Commands: connect(t, url), Asynq: dequeues, Listen: connect(t, url, noRepeats),
-			}, queue.ServerConfig{Upstreams: []string{"exacg"}, Concurrency: 1, ShutdownTimeout: time.Second}, slog.New(slog.DiscardHandler))
+			}, queue.ServerConfig{Upstreams: map[string]int{"exacg": 0}, Concurrency: 1, ShutdownTimeout: time.Second}, slog.New(slog.DiscardHandler))
 			ctx, cancel := context.WithCancel(context.Background())
 			ended, started, release := make(chan error, 1), make(chan struct{}, 2), make(chan struct{})
 			go func() {

@@ -8,11 +8,11 @@ import (
 
 // The keys of dispatch share a hash tag: scripts touch several of them.
 const (
-	// wakeKey is a list of tokens, one for each worker to be woken. A token is the name of a queue, or slotToken.
+	// wakeKey is a list of tokens, one for each worker to be woken, all of them slotToken: any upstream may have a slot.
 	wakeKey = "zimage:{dispatch}:wake"
-	// wakeCap bounds the list: tokens for workers that are busy are worth nothing.
+	// wakeCap bounds a list: tokens for workers that are busy are worth nothing.
 	wakeCap = 256
-	// slotToken says that a slot came free.
+	// slotToken says that a slot came free, or that a pause is over. Other tokens are names of queues.
 	slotToken = "slot"
 	// slotsKey is a sorted set: slots in use over all workers, by the end of their lease (unix ms).
 	slotsKey = "zimage:{dispatch}:slots"
@@ -21,6 +21,21 @@ const (
 	// paceKey is a hash: what each worker process says of its pace, by the process' name.
 	paceKey = "zimage:{dispatch}:pace"
 )
+
+// The same for one upstream. wakeOfKey is also there for webhooks: only workers that take tasks of a kind listen for them.
+func wakeOfKey(upstream string) string   { return wakeKey + ":" + upstream }
+func slotsOfKey(upstream string) string  { return slotsKey + ":" + upstream }
+func wantedOfKey(upstream string) string { return wantedKey + ":" + upstream }
+
+// upstreamOf returns the upstream of a lane's queue; the queue itself where it is none.
+func upstreamOf(queue string) string {
+	for _, lane := range job.Lanes() {
+		if u, ok := strings.CutSuffix(queue, "-"+string(lane)); ok {
+			return u
+		}
+	}
+	return queue
+}
 
 // asynq's own keys, as its internal/base builds them. The dispatcher and the sweeper read them; a test of this package
 // fails when an upgrade changes them.

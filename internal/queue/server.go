@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -65,16 +67,31 @@ type Handlers struct {
 
 // ServerConfig says how a worker takes tasks.
 type ServerConfig struct {
-	// Upstreams names those whose queues are served.
-	Upstreams []string
+	// Upstreams are those whose queues are served, with the number of calls to each at once over all workers; 0: no limit.
+	Upstreams map[string]int
+	// Elsewhere says for an upstream to which others its pictures may go while it is held back.
+	Elsewhere map[string][]string
+	// Gate holds upstreams back; nil: none ever is.
+	Gate Gate
 	// Concurrency is the number of upstream calls at once in this process.
 	Concurrency int
-	// GlobalLimit is the number of upstream calls at once over all workers; 0: no limit.
+	// GlobalLimit is the number of calls at once to all upstreams together over all workers; 0: no limit.
 	GlobalLimit int
 	// ShutdownTimeout is how long running calls may go on once the server is told to stop.
 	ShutdownTimeout time.Duration
 	// OnPanic, if set, is told of every handler that panicked.
 	OnPanic func()
+}
+
+func (c ServerConfig) upstreams() []string { return slices.Sorted(maps.Keys(c.Upstreams)) }
+
+// openGate is a gate that is always open.
+type openGate struct{}
+
+func (openGate) Load(context.Context, redis.Pipeliner) func() { return func() {} }
+func (openGate) Allow(string) (int, time.Time, bool)          { return -1, time.Time{}, false }
+func (openGate) Claim(context.Context, string) (func(context.Context), bool, error) {
+	return nil, false, nil
 }
 
 // Server takes tasks as they come and runs a handler for each.
@@ -100,8 +117,11 @@ type Clients struct {
 
 // NewServer returns a server; it takes nothing until [Server.Run].
 func NewServer(c Clients, cfg ServerConfig, log *slog.Logger) *Server {
-	pictures := newSlots(c.Commands, cfg.Concurrency, cfg.GlobalLimit, slotToken)
-	d := newDispatcher(c, cfg.Upstreams, pictures, newSlots(c.Commands, deliverySlots, 0, job.WebhookQueue), log)
+	if cfg.Gate == nil {
+		cfg.Gate = openGate{}
+	}
+	pictures := newSlots(c.Commands, cfg.Concurrency, limits{all: cfg.GlobalLimit, upstreams: cfg.Upstreams}, wakeKey)
+	d := newDispatcher(c, cfg, pictures, newSlots(c.Commands, deliverySlots, limits{}, wakeOfKey(job.WebhookQueue)), log)
 	c.Asynq.AddHook(d)
 	queues := map[string]int{job.WebhookQueue: 1} // weights, which decide nothing: the dispatcher does
 	for _, lane := range d.lanes {
@@ -129,7 +149,7 @@ func (s *Server) Run(ctx context.Context, h Handlers) error {
 	calls, cut := context.WithCancelCause(base)
 	defer cut(nil)
 	if h.Webhook == nil {
-		s.dispatcher.deliveries = newSlots(s.dispatcher.redis, 0, 0, job.WebhookQueue)
+		s.dispatcher.deliveries = newSlots(s.dispatcher.redis, 0, limits{}, wakeOfKey(job.WebhookQueue))
 	}
 	if err := s.asynq.Start(asynq.HandlerFunc(func(lease context.Context, t *asynq.Task) error {
 		return s.process(lease, calls, t, h)
@@ -173,6 +193,7 @@ func (s *Server) process(lease, calls context.Context, t *asynq.Task, h Handlers
 	name, _ := asynq.GetQueueName(lease)
 	slot := s.dispatcher.claim(id)
 	task, err := decodeTask(t.Type(), t.Payload(), name)
+	task.Diverted = slot != nil && slot.diverted
 	if err != nil {
 		slot.release(calls)
 		return fmt.Errorf("%w: %w", asynq.SkipRetry, err)

@@ -50,7 +50,9 @@ func serveAll(t testing.TB, url string, cfg queue.ServerConfig, h queue.Handlers
 	if cfg.ShutdownTimeout == 0 {
 		cfg.ShutdownTimeout = 10 * time.Second
 	}
-	cfg.Upstreams = []string{"exacg"}
+	if cfg.Upstreams == nil {
+		cfg.Upstreams = map[string]int{"exacg": 0}
+	}
 	s := queue.NewServer(queue.Clients{
 		Commands: connect(t, url), Asynq: connect(t, url, noRepeats), Listen: connect(t, url, noRepeats),
 	}, cfg, slog.New(slog.DiscardHandler))

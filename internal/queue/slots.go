@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -23,34 +25,51 @@ const (
 	slotTimeout = 3 * time.Second
 )
 
-// acquireScript takes a slot, or leaves a mark that one is wanted. Taking a slot again renews it.
+// acquireScript takes a slot over all upstreams and one of an upstream, or leaves a mark that one is wanted. Taking a slot
+// again renews it.
 //
-//	KEYS[1] slots, KEYS[2] wanted
-//	ARGV    member, limit, lease (ms), life of the mark (ms)
-//	returns 1 or 0
+//	KEYS[1] slots, KEYS[2] wanted, KEYS[3] slots of the upstream, KEYS[4] wanted of the upstream
+//	ARGV    member, limit (0: none), limit of the upstream (0: none), lease (ms), life of the mark (ms)
+//	returns 1; 0 where none is free over all upstreams; -1 where the upstream has none
 var acquireScript = redis.NewScript(`
 local t = redis.call("TIME")
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-redis.call("ZREMRANGEBYSCORE", KEYS[1], "-inf", string.format("%.0f", now))
-if not redis.call("ZSCORE", KEYS[1], ARGV[1]) and redis.call("ZCARD", KEYS[1]) >= tonumber(ARGV[2]) then
-  redis.call("SET", KEYS[2], "1", "PX", ARGV[4])
+local function full(slots, limit)
+  if limit == 0 then return false end
+  redis.call("ZREMRANGEBYSCORE", slots, "-inf", string.format("%.0f", now))
+  return not redis.call("ZSCORE", slots, ARGV[1]) and redis.call("ZCARD", slots) >= limit
+end
+local all, own = tonumber(ARGV[2]), tonumber(ARGV[3])
+if full(KEYS[1], all) then
+  redis.call("SET", KEYS[2], "1", "PX", ARGV[5])
   return 0
 end
-redis.call("ZADD", KEYS[1], string.format("%.0f", now + tonumber(ARGV[3])), ARGV[1])
+if full(KEYS[3], own) then
+  redis.call("SET", KEYS[4], "1", "PX", ARGV[5])
+  return -1
+end
+local ends = string.format("%.0f", now + tonumber(ARGV[4]))
+if all > 0 then redis.call("ZADD", KEYS[1], ends, ARGV[1]) end
+if own > 0 then redis.call("ZADD", KEYS[3], ends, ARGV[1]) end
 return 1
 `)
 
 // releaseScript frees a slot and, where one is wanted, wakes one worker for it.
 //
-//	KEYS[1] slots, KEYS[2] wanted, KEYS[3] wake list
-//	ARGV    member, token, cap of the wake list
-//	returns 1 where a worker was woken, else 0
+//	KEYS[1] slots, KEYS[2] wanted, KEYS[3] wake list, KEYS[4] to KEYS[6] the same of the upstream
+//	ARGV    member, token, cap of a wake list
+//	returns how many workers were woken
 var releaseScript = redis.NewScript(`
-redis.call("ZREM", KEYS[1], ARGV[1])
-if redis.call("EXISTS", KEYS[2]) == 0 then return 0 end
-redis.call("LPUSH", KEYS[3], ARGV[2])
-redis.call("LTRIM", KEYS[3], 0, tonumber(ARGV[3]) - 1)
-return 1
+local woken = 0
+for i = 1, 4, 3 do
+  redis.call("ZREM", KEYS[i], ARGV[1])
+  if redis.call("EXISTS", KEYS[i + 1]) == 1 then
+    redis.call("LPUSH", KEYS[i + 2], ARGV[2])
+    redis.call("LTRIM", KEYS[i + 2], 0, tonumber(ARGV[3]) - 1)
+    woken = woken + 1
+  end
+end
+return woken
 `)
 
 // renewSlotsScript keeps slots that are still there: one that is being freed meanwhile must not come back.
@@ -65,24 +84,34 @@ for i = 2, #ARGV do redis.call("ZADD", KEYS[1], "XX", ends, ARGV[i]) end
 return 1
 `)
 
-// slots hands out this process' slots of one kind and, where there is a limit over all workers, one of those with each.
-type slots struct {
-	client redis.UniversalClient
-	limit  int           // over all workers; 0: none
-	self   string        // names this process in Redis
-	token  string        // wakes a worker for a slot that came free
-	free   chan int      // numbers of the local slots not in use
-	freed  chan struct{} // buffer of one: a local slot came free
-	wanted atomic.Bool   // the next local slot that comes free is to be told by a token
-
-	mu   sync.Mutex
-	held map[int]struct{} // numbers whose slot in Redis is ours
+// limits are those of upstream calls over all workers. 0 is none.
+type limits struct {
+	all       int            // of all upstreams together
+	upstreams map[string]int // by name
 }
 
-func newSlots(client redis.UniversalClient, local, limit int, token string) *slots {
+// slots hands out this process' slots of one kind and, where there are limits over all workers, one of those with each.
+type slots struct {
+	client redis.UniversalClient
+	limits limits
+	self   string        // names this process in Redis
+	free   chan int      // numbers of the local slots not in use
+	freed  chan struct{} // buffer of one: a local slot came free
+	// list is where the next local slot that comes free is to be told by a token, if somebody wants that.
+	list   string
+	wanted atomic.Bool
+
+	mu   sync.Mutex
+	held map[int]string // by number: the upstream of each slot in use
+	// refused says until when an upstream is not worth asking for: it had no slot, and none was given back here since.
+	refused map[string]time.Time
+}
+
+func newSlots(client redis.UniversalClient, local int, l limits, list string) *slots {
 	s := &slots{
-		client: client, limit: limit, self: rand.Text(), token: token,
-		free: make(chan int, local), freed: make(chan struct{}, 1), held: make(map[int]struct{}),
+		client: client, limits: l, self: rand.Text(), list: list,
+		free: make(chan int, local), freed: make(chan struct{}, 1),
+		held: make(map[int]string), refused: make(map[string]time.Time),
 	}
 	for n := range local {
 		s.free <- n
@@ -92,40 +121,108 @@ func newSlots(client redis.UniversalClient, local, limit int, token string) *slo
 
 // slot is the right to one call.
 type slot struct {
-	s    *slots
-	n    int
-	once sync.Once
+	s        *slots
+	n        int
+	upstream string
+	shared   bool // it is counted over all workers
+	diverted bool // its task makes no call: it is to go to another upstream
+	once     sync.Once
+	// after, if set, is called once the slot is free.
+	after func(context.Context)
 }
 
 // size returns the number of local slots, idle whether one is free.
 func (s *slots) size() int  { return cap(s.free) }
 func (s *slots) idle() bool { return len(s.free) > 0 }
 
-// acquire takes a slot; nil where none is free, here or over all workers.
-func (s *slots) acquire(ctx context.Context) (*slot, error) {
-	var n int
+// open reports whether an upstream may have a slot free, as far as this process knows.
+func (s *slots) open(upstream string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Now().After(s.refused[upstream])
+}
+
+// retry forgets that an upstream had no slot; empty: that any had none.
+func (s *slots) retry(upstream string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if upstream == "" {
+		clear(s.refused)
+	}
+	delete(s.refused, upstream)
+}
+
+// refuse notes that an upstream has no slot free; empty: that none has.
+func (s *slots) refuse(upstream string, all bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	until := time.Now().Add(idleWait)
+	s.refused[upstream] = until
+	if all {
+		for u := range s.limits.upstreams {
+			s.refused[u] = until
+		}
+	}
+}
+
+// running returns how many calls to an upstream this process has under way.
+func (s *slots) running(upstream string) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, u := range s.held {
+		if u == upstream {
+			n++
+		}
+	}
+	return n
+}
+
+// local takes a slot of this process alone, for a task that makes no call; nil where none is free.
+func (s *slots) local() *slot {
 	select {
-	case n = <-s.free:
+	case n := <-s.free:
+		return &slot{s: s, n: n}
 	default:
+		return nil
+	}
+}
+
+// acquire takes a slot for a call to an upstream; nil where none is free, here or over all workers. most, if it is not 0,
+// is how many calls there may be at once, whatever the limits say.
+func (s *slots) acquire(ctx context.Context, upstream string, most int) (*slot, error) {
+	x := s.local()
+	if x == nil {
 		return nil, nil
 	}
-	if s.limit > 0 {
+	x.upstream = upstream
+	own := s.limits.upstreams[upstream]
+	switch {
+	case most > 0 && own > 0:
+		own = min(own, most)
+	case most > 0 && s.running(upstream) >= most:
+		s.refuse(upstream, false)
+		s.free <- x.n
+		return nil, nil
+	}
+	if x.shared = s.limits.all > 0 || own > 0; x.shared {
 		ctx, cancel := context.WithTimeout(ctx, slotTimeout)
 		defer cancel()
-		got, err := acquireScript.Run(ctx, s.client, []string{slotsKey, wantedKey},
-			s.member(n), s.limit, slotLease.Milliseconds(), wantedTTL.Milliseconds()).Int()
+		got, err := acquireScript.Run(ctx, s.client,
+			[]string{slotsKey, wantedKey, slotsOfKey(upstream), wantedOfKey(upstream)},
+			s.member(x.n), s.limits.all, own, slotLease.Milliseconds(), wantedTTL.Milliseconds()).Int()
 		if err != nil || got != 1 {
-			s.free <- n // a slot that was granted unheard is freed by reconcile
+			s.free <- x.n // a slot that was granted unheard is freed by reconcile
 			if err != nil {
 				return nil, fmt.Errorf("take a slot: %w", err)
 			}
+			s.refuse(upstream, got == 0)
 			return nil, nil
 		}
-		s.mu.Lock()
-		s.held[n] = struct{}{}
-		s.mu.Unlock()
 	}
-	return &slot{s: s, n: n}, nil
+	s.mu.Lock()
+	s.held[x.n] = upstream
+	s.mu.Unlock()
+	return x, nil
 }
 
 func (s *slots) member(n int) string { return s.self + ":" + strconv.Itoa(n) }
@@ -137,48 +234,71 @@ func (x *slot) release(ctx context.Context) {
 	}
 	x.once.Do(func() {
 		s := x.s
-		if s.limit > 0 {
-			s.mu.Lock()
-			delete(s.held, x.n)
-			s.mu.Unlock()
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), slotTimeout)
-			defer cancel()
-			_ = releaseScript.Run(ctx, s.client, []string{slotsKey, wantedKey, wakeKey},
-				s.member(x.n), s.token, wakeCap).Err()
+		s.mu.Lock()
+		delete(s.held, x.n)
+		s.mu.Unlock()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), slotTimeout)
+		defer cancel()
+		if x.shared {
+			_ = releaseScript.Run(ctx, s.client, []string{
+				slotsKey, wantedKey, wakeKey, slotsOfKey(x.upstream), wantedOfKey(x.upstream), wakeOfKey(x.upstream),
+			}, s.member(x.n), slotToken, wakeCap).Err()
 		}
+		if x.after != nil {
+			x.after(ctx)
+		}
+		if s.limits.all > 0 {
+			s.retry("")
+		}
+		s.retry(x.upstream)
 		s.free <- x.n
 		select {
 		case s.freed <- struct{}{}:
 		default:
 		}
 		if s.wanted.Swap(false) {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), slotTimeout)
-			defer cancel()
-			_ = wake(ctx, s.client, s.token)
+			_ = wake(ctx, s.client, s.list, slotToken)
 		}
 	})
+}
+
+// sharedSets calls f with each set in which slots are counted over all workers, and the numbers of the local slots that
+// are held there, or are not.
+func (s *slots) sharedSets(held bool, f func(key string, members []any)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	visit := func(key string, counts func(upstream string) bool) {
+		var members []any
+		for n := range cap(s.free) {
+			if u, ok := s.held[n]; (ok && counts(u)) == held {
+				members = append(members, s.member(n))
+			}
+		}
+		if len(members) > 0 {
+			f(key, members)
+		}
+	}
+	if s.limits.all > 0 {
+		visit(slotsKey, func(string) bool { return true })
+	}
+	for _, u := range slices.Sorted(maps.Keys(s.limits.upstreams)) {
+		if s.limits.upstreams[u] > 0 {
+			visit(slotsOfKey(u), func(of string) bool { return of == u })
+		}
+	}
 }
 
 // reconcile frees what Redis still counts as this process' although it is not held: slots that were granted or given
 // back while no reply came through. Only the goroutine that acquires may call it.
 func (s *slots) reconcile(ctx context.Context) error {
-	if s.limit <= 0 {
-		return nil
-	}
-	var stale []any
-	s.mu.Lock()
-	for n := range cap(s.free) {
-		if _, ok := s.held[n]; !ok {
-			stale = append(stale, s.member(n))
-		}
-	}
-	s.mu.Unlock()
-	if len(stale) == 0 {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(ctx, slotTimeout)
 	defer cancel()
-	if err := s.client.ZRem(ctx, slotsKey, stale...).Err(); err != nil {
+	pipe := s.client.Pipeline()
+	s.sharedSets(false, func(key string, members []any) { pipe.ZRem(ctx, key, members...) })
+	if pipe.Len() == 0 {
+		return nil
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("free unheld slots: %w", err)
 	}
 	return nil
@@ -186,17 +306,12 @@ func (s *slots) reconcile(ctx context.Context) error {
 
 // renew keeps the slots that are held in Redis.
 func (s *slots) renew(ctx context.Context) {
-	args := []any{slotLease.Milliseconds()}
-	s.mu.Lock()
-	for n := range s.held {
-		args = append(args, s.member(n))
-	}
-	s.mu.Unlock()
-	if len(args) == 1 {
-		return
-	}
 	ctx, cancel := context.WithTimeout(ctx, slotTimeout)
 	defer cancel()
+	args := make(map[string][]any)
+	s.sharedSets(true, func(key string, members []any) { args[key] = append([]any{slotLease.Milliseconds()}, members...) })
 	// A renewal that fails is followed by the next one; the lease has room for many.
-	_ = renewSlotsScript.Run(ctx, s.client, []string{slotsKey}, args...).Err()
+	for key, a := range args {
+		_ = renewSlotsScript.Run(ctx, s.client, []string{key}, a...).Err()
+	}
 }

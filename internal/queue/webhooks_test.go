@@ -73,7 +73,7 @@ func TestADeliveryFollowsAnother(t *testing.T) {
 			receive(t, delivering, "delivery")
 		}
 		raw := connect(t, url)
-		waitUntil(t, "no token is left", func() bool { return raw.LLen(t.Context(), "zimage:{dispatch}:wake").Val() == 0 })
+		waitUntil(t, "no token is left", func() bool { return raw.LLen(t.Context(), "zimage:{dispatch}:wake:webhooks").Val() == 0 })
 		began := time.Now()
 		release <- struct{}{}
 		receive(t, delivering, "the fifth delivery")
