@@ -178,7 +178,7 @@ func (d *dispatcher) take(ctx context.Context, queue string) (*slot, error) {
 	}
 	giveBack, ok, err := d.gate.Claim(ctx, upstream)
 	if err != nil || !ok {
-		return nil, err //nolint:wrapcheck // the gate says what was attempted
+		return nil, err
 	}
 	s, err := d.slots.acquire(ctx, upstream, 0)
 	if s == nil {
