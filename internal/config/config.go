@@ -18,6 +18,12 @@ import (
 type Common struct {
 	// RedisURL is in one of the forms of package redisconn.
 	RedisURL Secret `env:"REDIS_URL" envDefault:"redis://127.0.0.1:6379/0" secret:"true" doc:"where the queue and the jobs are: redis://, rediss://, unix://, redis-sentinel:// (?master=NAME) or redis-cluster://; with -standalone an embedded Redis is used instead"`
+	// ConfigFile is a path; empty: there is one model, the default one, and one upstream.
+	ConfigFile string `env:"CONFIG_FILE" unset:"none: the one model Z-Image, and one upstream" doc:"YAML file with the models on offer, the upstreams that draw them, and the names and limits of client keys: see config.example.yaml; give both processes the same"`
+	// Models are those of ConfigFile; nil: none is set, and the one there is is the default model.
+	Models []imagegen.Model
+	// Upstreams are those of ConfigFile, else the one that SD_API_URL and SD_API_KEY stand for: there is at least one.
+	Upstreams []Upstream
 	// ModelAliases are further names of the first model; empty: none.
 	ModelAliases []string `env:"MODEL_ALIASES" unset:"none" doc:"further names of the first model, comma-separated (dall-e-3,gpt-image-1: several clients choose their image path by these names)"`
 	// JobRetention counts from the end of a job.
@@ -47,10 +53,6 @@ type API struct {
 	AdminAddr string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:9090" doc:"listener of /metrics, /healthz, /readyz, /debug/pprof/ and, on the api, /queues/; it asks for no key, so keep it private"`
 	// PublicURL has no trailing slash; empty: derived from each request.
 	PublicURL string `env:"PUBLIC_URL" unset:"derived from the request" doc:"base of the absolute links that the gateway hands out"`
-	// ConfigFile is a path; empty: there is one model, the default one.
-	ConfigFile string `env:"CONFIG_FILE" unset:"none: the one model Z-Image" doc:"YAML file with the models on offer, and with the names and limits of client keys: see config.example.yaml"`
-	// Models are those of ConfigFile; nil: none is set.
-	Models []imagegen.Model
 	// ClientKeys are those of ConfigFile.
 	ClientKeys []ClientKey
 	// SyncTimeout bounds how long a synchronous call waits for its job.
@@ -90,6 +92,10 @@ type Worker struct {
 	UpstreamMaxConcurrency int `env:"UPSTREAM_MAX_CONCURRENCY" envDefault:"0" min:"0" max:"10000" doc:"upstream calls at once over all workers; 0 is no limit; a dead worker's share comes back within 60 s"`
 	// UpstreamTimeout bounds one upstream call.
 	UpstreamTimeout time.Duration `env:"UPSTREAM_TIMEOUT" envDefault:"3m" min:"1ms" max:"1h" doc:"longest duration of one upstream call"`
+	// BreakerThreshold is the number of failures in a row that open an upstream's breaker.
+	BreakerThreshold int `env:"BREAKER_THRESHOLD" envDefault:"5" min:"1" max:"1000" doc:"failed calls in a row after which an upstream is left alone for a while; its jobs wait in the queue"`
+	// BreakerCooldown is the first pause of an open breaker.
+	BreakerCooldown time.Duration `env:"BREAKER_COOLDOWN" envDefault:"5s" min:"1ms" max:"60s" doc:"first pause of an upstream that is left alone, doubling up to 60s; one call after each finds out whether it works again"`
 	// MaxAttempts counts the upstream calls for one picture, the first included.
 	MaxAttempts int `env:"MAX_ATTEMPTS" envDefault:"4" min:"1" max:"100" doc:"upstream calls for one picture, the first included"`
 	// RetryBaseDelay is the first pause of the exponential backoff.

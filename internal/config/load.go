@@ -21,6 +21,7 @@ func LoadAPI(environ []string) (API, error) {
 	l := newLoader(environ, variables(c))
 	l.parse(&c)
 	l.checkAPI(&c)
+	c.Upstreams = []Upstream{{Name: impliedName, Type: TypeExacg}}
 	if !l.hasKeys(c) {
 		l.mistake("GATEWAY_API_KEY", "required: the keys that clients present, comma-separated")
 	}
@@ -33,6 +34,7 @@ func LoadWorker(environ []string) (Worker, error) {
 	l := newLoader(environ, variables(c))
 	l.parse(&c)
 	l.checkWorker(&c)
+	c.Upstreams = []Upstream{impliedUpstream(c)}
 	if c.UpstreamKey == "" {
 		l.mistake("SD_API_KEY", "required: the upstream's key")
 	}
@@ -55,6 +57,8 @@ func LoadStandalone(environ []string) (API, Worker, error) {
 	l.parse(&w)
 	l.checkAPI(&a)
 	l.checkWorker(&w)
+	a.Upstreams = []Upstream{{Name: impliedName, Type: TypeExacg}}
+	w.Upstreams = []Upstream{impliedUpstream(w)}
 	if !l.hasKeys(a) {
 		a.Keys = []Secret{StandaloneKey}
 	}

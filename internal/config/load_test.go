@@ -49,7 +49,7 @@ func TestLoadAPIReadsEverything(t *testing.T) {
 		Common: config.Common{
 			RedisURL: "redis-cluster://u:p@h1:1,h2:2", ModelAliases: []string{"dall-e-3", "gpt-image-1"}, JobRetention: 2 * time.Second,
 			ImageStoreURL: "file:///pics", AllowPrivateAddresses: true, ShutdownTimeout: time.Minute, LogLevel: "debug", LogFormat: "text",
-			WebhookSecret: webhookSecret,
+			WebhookSecret: webhookSecret, Upstreams: common().Upstreams,
 		},
 		Keys: []config.Secret{"k1", "k2"}, ListenAddr: "[::1]:1", AdminAddr: "localhost:0", PublicURL: "https://example.com/images",
 		SyncTimeout: 3 * time.Second, StreamKeepalive: 2 * time.Second, MaxBodyBytes: 1000, TrustProxyHeaders: true,
@@ -66,8 +66,17 @@ func TestLoadWorker(t *testing.T) {
 	defaults := config.Worker{
 		Common: common(), UpstreamKey: "key", UpstreamURL: "https://sd.exacg.cc/api/v1/generate_image", AdminAddr: "127.0.0.1:9091",
 		Concurrency: 10, UpstreamTimeout: 3 * time.Minute, MaxAttempts: 4, RetryBaseDelay: time.Second, RetryAmbiguous: true,
+		BreakerThreshold: 5, BreakerCooldown: 5 * time.Second,
 	}
+	defaults.Upstreams = []config.Upstream{{
+		Name: "exacg", Type: "exacg", URL: "https://sd.exacg.cc/api/v1/generate_image", APIKeys: []config.Secret{"key"},
+		Timeout: 3 * time.Minute, RetryAmbiguous: true,
+	}}
 	own := defaults
+	own.BreakerThreshold, own.BreakerCooldown = 1, time.Minute
+	own.Upstreams = []config.Upstream{{
+		Name: "exacg", Type: "exacg", URL: "http://127.0.0.1:1/x", APIKeys: []config.Secret{"key"}, Timeout: time.Second,
+	}}
 	own.UpstreamURL, own.AdminAddr, own.Concurrency, own.UpstreamMaxConcurrency = "http://127.0.0.1:1/x", ":1", 3, 7
 	own.UpstreamTimeout, own.MaxAttempts, own.RetryBaseDelay, own.RetryAmbiguous = time.Second, 1, time.Millisecond, false
 	tests := map[string]struct {
@@ -79,6 +88,7 @@ func TestLoadWorker(t *testing.T) {
 		"with everything": {[]string{
 			"SD_API_KEY=key", "SD_API_URL=http://127.0.0.1:1/x", "ADMIN_ADDR=:1", "WORKER_CONCURRENCY=3", "UPSTREAM_MAX_CONCURRENCY=7",
 			"UPSTREAM_TIMEOUT=1s", "MAX_ATTEMPTS=1", "RETRY_BASE_DELAY=1ms", "RETRY_AMBIGUOUS=false",
+			"BREAKER_THRESHOLD=1", "BREAKER_COOLDOWN=60s",
 		}, own},
 	}
 	for name, tt := range tests {
@@ -192,5 +202,6 @@ func TestSecretsFromFiles(t *testing.T) {
 func common() config.Common {
 	return config.Common{
 		RedisURL: "redis://127.0.0.1:6379/0", JobRetention: 24 * time.Hour, ShutdownTimeout: 30 * time.Second, LogLevel: "info", LogFormat: "json",
+		Upstreams: []config.Upstream{{Name: "exacg", Type: "exacg"}},
 	}
 }

@@ -36,15 +36,16 @@ func Standalone(ctx context.Context, api config.API, worker config.Worker, b Bui
 
 	// Senders stop before receivers: the API drains while the worker still draws, then the worker, then what it calls.
 	g := newGroup()
-	simulated := worker.UpstreamKey == ""
+	u := &worker.Upstreams[0]
+	simulated := u.Type == config.TypeExacg && len(u.APIKeys) == 0
 	if simulated {
 		l, err := listen(ctx, "simulated upstream", "127.0.0.1:0")
 		if err != nil {
 			return err
 		}
 		b.exempt = []string{l.Addr().String()}
-		worker.UpstreamKey = simulatedKey
-		worker.UpstreamURL = "http://" + l.Addr().String() + simupstream.GeneratePath
+		u.APIKeys = []config.Secret{simulatedKey}
+		u.URL = "http://" + l.Addr().String() + simupstream.GeneratePath
 		g.start(ctx, func(ctx context.Context) error { return simulate(ctx, l, b.Log) })
 	}
 	worker.AdminAddr = "" // one process, one admin listener

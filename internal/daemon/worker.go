@@ -8,7 +8,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/zimage-gateway/zimage-gateway/internal/config"
-	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 	"github.com/zimage-gateway/zimage-gateway/internal/job"
 	"github.com/zimage-gateway/zimage-gateway/internal/netguard"
 	"github.com/zimage-gateway/zimage-gateway/internal/openai"
@@ -27,12 +26,11 @@ func Worker(ctx context.Context, c config.Worker, b Build) error {
 		return fmt.Errorf("REDIS_URL: %w", err)
 	}
 	defer closeAll()
-	name := imagegen.DefaultModel().Upstreams[0]
-	upstream, err := exacg.New(exacg.Config{
-		Name: name, URL: c.UpstreamURL, APIKey: c.UpstreamKey.Value(), Timeout: c.UpstreamTimeout,
-	})
+	u := c.Upstreams[0]
+	name := u.Name
+	upstream, err := exacg.New(exacg.Config{Name: name, URL: u.URL, APIKey: u.APIKeys[0].Value(), Timeout: u.Timeout})
 	if err != nil {
-		return fmt.Errorf("SD_API_URL: %w", err)
+		return fmt.Errorf("upstream %s: %w", name, err)
 	}
 	defer upstream.CloseIdleConnections()
 	b.Metrics.InitUpstream(name)
@@ -40,7 +38,7 @@ func Worker(ctx context.Context, c config.Worker, b Build) error {
 	watcher := job.NewWatcher(clients.Commands, store, b.Log)
 	tasks := queue.NewClient(clients.Commands)
 	processor := worker.NewProcessor(store, watcher, tasks, map[string]worker.Generator{name: upstream}, worker.Config{
-		MaxAttempts: c.MaxAttempts, RetryBaseDelay: c.RetryBaseDelay, RepeatAmbiguous: c.RetryAmbiguous,
+		MaxAttempts: c.MaxAttempts, RetryBaseDelay: c.RetryBaseDelay, RepeatAmbiguous: u.RetryAmbiguous,
 	}, b.Metrics, b.Log)
 	handlers := queue.Handlers{Picture: processor.Process}
 	if c.WebhookSecret != "" {
@@ -54,7 +52,7 @@ func Worker(ctx context.Context, c config.Worker, b Build) error {
 		handlers.Webhook = notifier.Deliver
 	}
 	server := queue.NewServer(clients, queue.ServerConfig{
-		Upstreams: map[string]int{name: 0}, Concurrency: c.Concurrency, GlobalLimit: c.UpstreamMaxConcurrency,
+		Upstreams: map[string]int{name: u.MaxConcurrency}, Concurrency: c.Concurrency, GlobalLimit: c.UpstreamMaxConcurrency,
 		ShutdownTimeout: c.ShutdownTimeout, OnPanic: func() { b.Metrics.Panicked("task") },
 	}, b.Log)
 	sweeper := job.NewSweeper(store, tasks, b.Log)
