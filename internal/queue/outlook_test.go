@@ -139,7 +139,7 @@ func TestWorkersTellTheirPace(t *testing.T) {
 		}
 		const call = 100 * time.Millisecond
 		ran := make(chan struct{}, 10)
-		draw := func(context.Context, job.Task) error {
+		draw := func(context.Context, queue.Errand) error {
 			<-time.After(call)
 			ran <- struct{}{}
 			return nil
