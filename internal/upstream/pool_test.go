@@ -57,6 +57,7 @@ func (n *notes) note(what string) {
 }
 
 func (n *notes) UpstreamPaused(_ string, paused bool) { n.note("paused " + strconv.FormatBool(paused)) }
+
 func (n *notes) KeyRests(_ string, key int, rests bool) {
 	n.note("key " + strconv.Itoa(key) + " rests " + strconv.FormatBool(rests))
 }
@@ -164,11 +165,11 @@ func (p *process) awaitProbe() string {
 }
 
 var (
-	broken = &imagegen.CallError{Outcome: imagegen.OutcomeStatus, Transient: true, Billed: imagegen.BilledUnknown}
-	nudity = &imagegen.CallError{Outcome: imagegen.OutcomeRefused, Billed: imagegen.BilledNo, Kind: imagegen.KindUpstreamRejected}
-	badKey = &imagegen.CallError{Outcome: imagegen.OutcomeAuth, Billed: imagegen.BilledNo, Kind: imagegen.KindUpstreamAccount}
-	broke  = &imagegen.CallError{Outcome: imagegen.OutcomeQuota, Billed: imagegen.BilledNo, Kind: imagegen.KindUpstreamAccount}
-	ended  = &imagegen.CallError{Outcome: imagegen.OutcomeCancelled, Transient: true, Billed: imagegen.BilledUnknown}
+	broken    = &imagegen.CallError{Outcome: imagegen.OutcomeStatus, Transient: true, Billed: imagegen.BilledUnknown}
+	nudity    = &imagegen.CallError{Outcome: imagegen.OutcomeRefused, Billed: imagegen.BilledNo, Kind: imagegen.KindUpstreamRejected}
+	errBadKey = &imagegen.CallError{Outcome: imagegen.OutcomeAuth, Billed: imagegen.BilledNo, Kind: imagegen.KindUpstreamAccount}
+	broke     = &imagegen.CallError{Outcome: imagegen.OutcomeQuota, Billed: imagegen.BilledNo, Kind: imagegen.KindUpstreamAccount}
+	ended     = &imagegen.CallError{Outcome: imagegen.OutcomeCancelled, Transient: true, Billed: imagegen.BilledUnknown}
 )
 
 func rules(threshold int, cooldown time.Duration) upstream.Rules {
@@ -210,7 +211,7 @@ func TestWhatEndsARow(t *testing.T) {
 	}{
 		"a picture":                         {nil, -1},
 		"a refusal: it works":               {nudity, -1},
-		"a refused key: it works":           {badKey, -1},
+		"a refused key: it works":           {errBadKey, -1},
 		"a failure does not":                {broken, 1},
 		"a call that was cancelled: not":    {ended, 2},
 		"a picture to edit that is not had": {&imagegen.CallError{Outcome: imagegen.OutcomeNetwork, Transient: true, NotUpstream: true}, 2},
@@ -324,7 +325,7 @@ func TestKeysAreUsedInTurn(t *testing.T) {
 // A refused key rests in every process, and comes back by itself: one call tries it after a minute.
 func TestARefusedKeyRests(t *testing.T) {
 	t.Parallel()
-	for name, refusal := range map[string]error{"refused": badKey, "out of points": broke} {
+	for name, refusal := range map[string]error{"refused": errBadKey, "out of points": broke} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			redistest.Both(t, func(t *testing.T, url string) {
@@ -377,7 +378,7 @@ func TestNoTurnWhileAllKeysRest(t *testing.T) {
 	p.wantAllowed(-1) // tasks are not held: their pictures fail, or go elsewhere
 	endRests(t, p.client)
 	p.look()
-	if !p.call("") || p.call("") && p.call("") || bad.calls != 4 {
+	if one, two, three := p.call(""), p.call(""), p.call(""); !one || !two || three || bad.calls != 4 {
 		t.Errorf("%d calls after a minute, want one to try each key", bad.calls-2)
 	}
 }

@@ -44,6 +44,7 @@ func (m *metrics) PictureCopied(outcome string, _ time.Duration) { m.count("copy
 func (m *metrics) UpstreamPaused(name string, paused bool) {
 	m.count("paused", name, strconv.FormatBool(paused))
 }
+
 func (m *metrics) KeyRests(name string, key int, rests bool) {
 	m.count("rests", name, strconv.Itoa(key), strconv.FormatBool(rests))
 }

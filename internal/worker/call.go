@@ -78,11 +78,11 @@ func (c *call) answer(ctx context.Context, turn *upstream.Turn) error {
 			return c.divert(ctx)
 		}
 		c.log.WarnContext(ctx, "no key of the upstream may be used", slog.String("upstream", c.upstream))
-		return c.leave(ctx, noKey, true)
+		return c.leave(ctx, errNoKey, true)
 	case job.StartSpent:
-		return c.leave(ctx, spent, false)
+		return c.leave(ctx, errSpent, false)
 	case job.StartAmbiguous:
-		return c.giveUp(ctx, ambiguous)
+		return c.giveUp(ctx, errAmbiguous)
 	case job.StartGone:
 	}
 	return nil

@@ -101,7 +101,7 @@ func ledgerOutcome(e *imagegen.CallError) job.CallOutcome {
 // finalError is what the client is told of the call that was the last.
 func (c *call) finalError(e *imagegen.CallError) *imagegen.Error {
 	if e.Billed == imagegen.BilledUnknown && !c.rules.RepeatAmbiguous {
-		return ambiguous
+		return errAmbiguous
 	}
 	return &imagegen.Error{Kind: e.Kind, Message: e.Message}
 }

@@ -90,14 +90,14 @@ var (
 
 // What clients are told where no call says it.
 var (
-	ambiguous = &imagegen.Error{
+	errAmbiguous = &imagegen.Error{
 		Kind:    imagegen.KindUpstreamAmbiguous,
 		Message: "the image service did not say whether it drew the picture; it was not asked again, as it may have been paid for",
 	}
-	spent = &imagegen.Error{
+	errSpent = &imagegen.Error{
 		Kind: imagegen.KindUpstreamError, Message: "the image service did not deliver; all attempts are spent",
 	}
-	noKey = &imagegen.Error{
+	errNoKey = &imagegen.Error{
 		Kind: imagegen.KindUpstreamAccount, Message: "the image service is not available to this gateway at the moment",
 	}
 )
