@@ -53,11 +53,11 @@ func (t Task) Upstream() string { u, _, _ := SplitQueue(t.Queue); return u }
 // Lane returns the lane in which the task waits; empty for a delivery.
 func (t Task) Lane() Lane { _, lane, _ := SplitQueue(t.Queue); return lane }
 
-// tasks returns the first tasks of a new job, before which so many pictures of its key and class wait.
-func (n New) tasks(id ID, before int) []Task {
+// tasks returns the first tasks of a new job, before which so many pictures of its key and class wait, for an upstream.
+func (n New) tasks(id ID, before int, upstream string) []Task {
 	tasks := make([]Task, n.Spec.N())
 	for i := range tasks {
-		tasks[i] = Task{Job: id, Image: i, Queue: QueueName(n.Spec.Upstreams[0], laneOf(n.Class, before+i+1)), Owner: n.Owner}
+		tasks[i] = Task{Job: id, Image: i, Queue: QueueName(upstream, laneOf(n.Class, before+i+1)), Owner: n.Owner}
 	}
 	return tasks
 }

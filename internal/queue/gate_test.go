@@ -85,9 +85,10 @@ func (g *gate) givenBack() []string {
 	return append([]string(nil), g.given...)
 }
 
-// awaitLooks waits until the server has looked so often again.
-func (g *gate) awaitLooks(t *testing.T, n int) {
+// awaitLooks waits until the server has looked twice again.
+func (g *gate) awaitLooks(t *testing.T) {
 	t.Helper()
+	const n = 2
 	count := func() int {
 		g.mu.Lock()
 		defer g.mu.Unlock()
@@ -119,7 +120,7 @@ func TestHeldBack(t *testing.T) {
 			t.Fatalf("got %+v of the upstream that is held back", e)
 		}
 		g.set("exacg", gateState{until: time.Now().Add(time.Hour)}) // the pause is longer than was said
-		g.awaitLooks(t, 2)
+		g.awaitLooks(t)
 		if len(got) != 0 {
 			t.Fatalf("%d tasks were handed over", len(got))
 		}
@@ -156,7 +157,7 @@ func TestOneProbeIsHandedOver(t *testing.T) {
 			t.Fatalf("handed over as %+v, want the probe", e)
 		}
 		before := len(g.givenBack()) // asynq's first try is answered NOSCRIPT
-		g.awaitLooks(t, 2)
+		g.awaitLooks(t)
 		if len(got) != 0 || len(g.givenBack()) != before {
 			t.Fatalf("%d tasks beside the probe, given back: %v", len(got), g.givenBack())
 		}
@@ -190,7 +191,7 @@ func TestFewAtOnce(t *testing.T) {
 	}
 	receive(t, got, "task")
 	receive(t, got, "second task")
-	g.awaitLooks(t, 2)
+	g.awaitLooks(t)
 	if len(got) != 0 {
 		t.Errorf("%d tasks too many at once", len(got))
 	}
@@ -216,7 +217,7 @@ func TestDiverted(t *testing.T) {
 		})
 		client := queue.NewClient(connect(t, url))
 		enqueue(t, client, newTask(job.LaneExpress))
-		g.awaitLooks(t, 2)
+		g.awaitLooks(t)
 		if len(got) != 0 {
 			t.Fatal("a task was handed over although no upstream takes calls")
 		}

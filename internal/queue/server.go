@@ -141,7 +141,7 @@ func NewServer(c Clients, cfg ServerConfig, log *slog.Logger) *Server {
 	}
 	return &Server{
 		cfg: cfg, log: log, dispatcher: d,
-		pace: &pacer{client: c.Commands, self: pictures.self, slots: cfg.Concurrency, limit: cfg.GlobalLimit},
+		pace: &pacer{client: c.Commands, self: pictures.self, slots: cfg.Concurrency, limit: cfg.GlobalLimit, limits: cfg.Upstreams},
 		asynq: asynq.NewServerFromRedisClient(c.Asynq, asynq.Config{
 			// Slots are the limit: each call may be followed by one while its errand is brought to an end, and one more
 			// lets the next dequeue wait for a slot.
@@ -214,7 +214,7 @@ func (s *Server) process(lease, calls context.Context, t *asynq.Task, h Handlers
 	}
 	handle, began := h.Picture, time.Now()
 	errand.CallEnded = sync.OnceFunc(func() {
-		s.pace.observe(time.Since(began))
+		s.pace.observe(task.Upstream(), time.Since(began))
 		slot.release(calls)
 	})
 	if task.IsWebhook() {

@@ -73,8 +73,15 @@ type setup struct {
 	baseURL, format string
 }
 
-// queued are the tasks that follow a call.
-type queued struct{ tasks []job.Task }
+// queued are the tasks that follow a call, and the upstreams that other workers serve.
+type queued struct {
+	tasks  []job.Task
+	served []string
+}
+
+func (q *queued) Served(context.Context) (upstreams []string, ok bool, err error) {
+	return q.served, q.served != nil, nil
+}
 
 func (q *queued) Enqueue(_ context.Context, tasks ...job.Task) error {
 	q.tasks = append(q.tasks, tasks...)

@@ -263,6 +263,36 @@ func TestDiverted(t *testing.T) {
 	})
 }
 
+// Another worker may serve an upstream that this one does not know; one that nobody serves is no way out.
+func TestUpstreamsOfOtherWorkers(t *testing.T) {
+	t.Parallel()
+	unknown := func(s *setup) { s.order = []string{"exacg", "gone", "local"} }
+	for name, c := range map[string]struct {
+		served []string
+		queue  string
+	}{
+		"some worker serves it": {[]string{"exacg", "local"}, "local-express"},
+		"no worker does":        {[]string{"exacg"}, ""},
+		"nobody says":           {nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, answers(failing(unreachable)), unknown, once)
+			b.queued.served = c.served
+			err := b.process(t.Context())
+			if c.queue == "" {
+				if !errors.Is(err, queue.ErrArchive) || len(b.queued.tasks) != 0 {
+					t.Errorf("process = %v, queued %v; want the end of the task", err, b.queued.tasks)
+				}
+				return
+			}
+			if b.follow(); err != nil || b.task.Queue != c.queue {
+				t.Errorf("queued in %s (%v), want %s", b.task.Queue, err, c.queue)
+			}
+		})
+	}
+}
+
 // The worker that sent a picture elsewhere may die before it is queued there: its old task says the same again.
 func TestMovingTwice(t *testing.T) {
 	t.Parallel()

@@ -55,11 +55,11 @@ func (c *call) divert(ctx context.Context) error {
 
 // move reports whether there is nothing left to do with the task, as the picture is, or was, on its way elsewhere.
 func (c *call) move(ctx context.Context, to []string, refused bool) (bool, error) {
-	if len(to) == 0 {
-		return false, nil
-	}
 	recording, stop := c.recording(ctx)
 	defer stop()
+	if to = c.served(recording, to); len(to) == 0 {
+		return false, nil
+	}
 	m := job.Move{From: c.upstream, Refused: refused, To: to, MaxAttempts: c.cfg.MaxAttempts}
 	var moved job.Moved
 	err := c.insist(recording, "move", func(ctx context.Context) error {
@@ -80,3 +80,19 @@ func (c *call) move(ctx context.Context, to []string, refused bool) (bool, error
 	}
 	return true, nil
 }
+
+// served returns those of the upstreams that some worker serves: a picture that is sent to another would wait for ever.
+func (c *call) served(ctx context.Context, upstreams []string) []string {
+	if !slices.ContainsFunc(upstreams, func(u string) bool { return !c.serves(u) }) {
+		return upstreams
+	}
+	served, ok, err := c.queue.Served(ctx)
+	if err != nil {
+		c.log.WarnContext(ctx, "not known which upstreams other workers serve", slog.Any("error", err))
+	}
+	return slices.DeleteFunc(slices.Clone(upstreams), func(u string) bool {
+		return !c.serves(u) && (!ok || !slices.Contains(served, u))
+	})
+}
+
+func (c *call) serves(name string) bool { _, ok := c.cfg.Upstreams[name]; return ok }
