@@ -18,7 +18,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	var keyName string
 	p.FuncFlag("new-key", "make a client key called `NAME`, print it with its entry for CONFIG_FILE, and exit", func(name string) error {
 		keyName = name
-		return config.CheckKeyName(name)
+		return config.CheckName(name)
 	})
 	return p.Run(ctx, args, func(ctx context.Context) error {
 		if keyName != "" {
