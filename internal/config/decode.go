@@ -43,7 +43,7 @@ func (d *decoder) decode(n ast.Node, v reflect.Value, p path) {
 	}
 	t := v.Type()
 	_, scalar := scalarOf(n)
-	_, written := v.Addr().Interface().(textReader)
+	_, written := reflect.TypeAssert[textReader](v.Addr())
 	switch {
 	case written || t == durationType:
 		d.scalar(n, v, p)

@@ -18,10 +18,10 @@ var reference = regexp.MustCompile(`\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\{`)
 func (e environment) expand(text string, secret bool) (string, error) {
 	var mistakes []error
 	expanded := reference.ReplaceAllStringFunc(text, func(found string) string {
-		switch {
-		case found == "$${":
+		switch found {
+		case "$${":
 			return "${"
-		case found == "${":
+		case "${":
 			mistakes = append(mistakes, errors.New("${ is not followed by the name of a variable and }: for the two characters themselves write $${"))
 			return ""
 		}

@@ -107,22 +107,25 @@ func (f fileModel) model() imagegen.Model {
 	m := imagegen.DefaultModel()
 	m.ID, m.Aliases, m.Edit, m.DefaultResponseFormat = f.ID, f.Aliases, f.Edit, f.DefaultResponseFormat
 	m.OwnedBy, m.Passthrough = cmp.Or(f.OwnedBy, m.OwnedBy), f.Passthrough
-	m.ModelIndex = value(f.ModelIndex, 0)
-	m.Limits.MinSide, m.Limits.MaxSide = value(f.Limits.MinSide, m.Limits.MinSide), value(f.Limits.MaxSide, m.Limits.MaxSide)
+	m.ModelIndex = 0
+	override(&m.ModelIndex, f.ModelIndex)
+	override(&m.Limits.MinSide, f.Limits.MinSide)
+	override(&m.Limits.MaxSide, f.Limits.MaxSide)
 	if len(f.Limits.Steps) == 2 {
 		m.Limits.MinSteps, m.Limits.MaxSteps = f.Limits.Steps[0], f.Limits.Steps[1]
 	}
 	m = m.WithinLimits()
-	m.Steps, m.CFG = value(f.Steps, m.Steps), value(f.CFG, m.CFG)
+	override(&m.Steps, f.Steps)
+	override(&m.CFG, f.CFG)
 	f.tables(&m)
 	return m
 }
 
-func value[T any](set *T, otherwise T) T {
-	if set == nil {
-		return otherwise
+// override gives a setting the value of the file, where that has one.
+func override[T any](setting, written *T) {
+	if written != nil {
+		*setting = *written
 	}
-	return *set
 }
 
 func (f fileModel) tables(m *imagegen.Model) {

@@ -44,17 +44,16 @@ func (d *decoder) scalar(n ast.Node, v reflect.Value, p path) {
 		kind = scalarExpanded
 	}
 	if what := set(v, text, kind); what != "" {
-		shown := ""
-		if !secret && kind != scalarExpanded {
-			shown = quote(text) + " "
+		if secret {
+			d.hidden[p] = true
 		}
-		d.unreadable(position(n), p, "%s%s", shown, what)
+		d.unreadable(position(n), p, "%s %s", d.quote(p, text), what)
 	}
 }
 
 // set gives v the value of a text, or returns what the text is not.
 func set(v reflect.Value, text string, kind scalarKind) (mistake string) {
-	if r, ok := v.Addr().Interface().(textReader); ok {
+	if r, ok := reflect.TypeAssert[textReader](v.Addr()); ok {
 		if err := r.readText(text); err != nil {
 			return err.Error()
 		}
@@ -69,31 +68,28 @@ func set(v reflect.Value, text string, kind scalarKind) (mistake string) {
 		v.SetInt(int64(d))
 		return ""
 	}
-	switch v.Kind() {
-	case reflect.String:
-		if kind != scalarText && kind != scalarExpanded {
-			return fmt.Sprintf("is %s where text is expected: put it in quotes", kind)
-		}
-		v.SetString(text)
-	case reflect.Int:
+	switch {
+	case v.CanInt():
 		i, err := strconv.ParseInt(text, 10, 32)
 		if err != nil || !number {
 			return "is not a whole number"
 		}
 		v.SetInt(i)
-	case reflect.Float64:
+	case v.CanFloat():
 		f, err := strconv.ParseFloat(text, 64)
 		if err != nil || !number || math.IsNaN(f) || math.IsInf(f, 0) {
 			return "is not a number"
 		}
 		v.SetFloat(f)
-	case reflect.Bool:
+	case v.Kind() == reflect.Bool:
 		if text != "true" && text != "false" || kind != scalarBool && kind != scalarExpanded {
 			return "is neither true nor false"
 		}
 		v.SetBool(text == "true")
+	case kind != scalarText && kind != scalarExpanded:
+		return fmt.Sprintf("is %s where text is expected: put it in quotes", kind)
 	default:
-		panic("config: a field of CONFIG_FILE is of type " + v.Type().String()) // no file can cause it
+		v.SetString(text) // it panics for any other type, which is the struct's fault
 	}
 	return ""
 }

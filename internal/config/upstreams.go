@@ -79,34 +79,41 @@ type fileUpstream struct {
 	Models         map[string]string `yaml:"models"`
 }
 
-// checkUpstreams completes the entries. The name is part of queues' names, <upstream>-<lane>: as no lane has a hyphen in
-// it, two that differ never make the same.
-func checkUpstreams(r *report, entries []fileUpstream, w Worker) []Upstream {
+// checkUpstreams completes the entries. A name is part of queues' names, <upstream>-<lane>: as no lane has a hyphen in it,
+// two names that differ never make the same.
+func checkUpstreams(r *report, entries []fileUpstream, defaults Worker) []Upstream {
 	all := make([]Upstream, len(entries))
 	for i, entry := range entries {
 		p := path("upstreams").index(i)
 		entry.checkName(r, p.field("name"), entries[:i])
 		entry.checkAddress(r, p)
 		entry.checkKeys(r, p.field("api_keys"))
-		if f := p.field("max_concurrency"); entry.MaxConcurrency < 0 || entry.MaxConcurrency > maxConcurrency {
-			r.mistake(f, "%d is outside 0 to %d", entry.MaxConcurrency, maxConcurrency)
+		all[i] = entry.upstream(defaults)
+		if n := entry.MaxConcurrency; n < 0 || n > maxConcurrency {
+			r.mistake(p.field("max_concurrency"), "%d is outside 0 to %d", n, maxConcurrency)
 		}
-		timeout := value(entry.Timeout, w.UpstreamTimeout)
-		if f := p.field("timeout"); r.has(f) && (timeout < minUpstreamTimeout || timeout > maxUpstreamTimeout) {
-			r.mistake(f, "%v is outside %v to %v", timeout, minUpstreamTimeout, maxUpstreamTimeout)
-		}
-		all[i] = Upstream{
-			Name: entry.Name, Type: entry.Type, URL: entry.URL, MaxConcurrency: entry.MaxConcurrency, Timeout: timeout,
-			RetryAmbiguous: value(entry.RetryAmbiguous, w.RetryAmbiguous), Models: entry.Models,
-		}
-		if entry.URL == "" && entry.Type == TypeExacg {
-			all[i].URL = w.UpstreamURL
-		}
-		for _, key := range entry.APIKeys {
-			all[i].APIKeys = append(all[i].APIKeys, Secret(key))
+		if d := entry.Timeout; d != nil && (*d < minUpstreamTimeout || *d > maxUpstreamTimeout) {
+			r.mistake(p.field("timeout"), "%v is outside %v to %v", *d, minUpstreamTimeout, maxUpstreamTimeout)
 		}
 	}
 	return all
+}
+
+// upstream completes an entry.
+func (f fileUpstream) upstream(defaults Worker) Upstream {
+	u := Upstream{
+		Name: f.Name, Type: f.Type, URL: f.URL, MaxConcurrency: f.MaxConcurrency, Models: f.Models,
+		Timeout: defaults.UpstreamTimeout, RetryAmbiguous: defaults.RetryAmbiguous,
+	}
+	override(&u.Timeout, f.Timeout)
+	override(&u.RetryAmbiguous, f.RetryAmbiguous)
+	if f.URL == "" && f.Type == TypeExacg {
+		u.URL = defaults.UpstreamURL
+	}
+	for _, key := range f.APIKeys {
+		u.APIKeys = append(u.APIKeys, Secret(key))
+	}
+	return u
 }
 
 func (f fileUpstream) checkName(r *report, p path, earlier []fileUpstream) {
