@@ -118,6 +118,7 @@ func TestStartAndStopOverAndOver(t *testing.T) {
 func TestProgram(t *testing.T) {
 	t.Parallel()
 	fail := func(err error) func(context.Context) error { return func(context.Context) error { return err } }
+	inOrder := func() ([]string, error) { return lines{"configuration ok", "warning: x"}, nil }
 	cases := map[string]struct {
 		args   []string
 		work   func(context.Context) error
@@ -131,13 +132,14 @@ func TestProgram(t *testing.T) {
 		"the version":             {[]string{"-version"}, nil, 0, "worker v1\n", ""},
 		"an unknown flag":         {[]string{"-nope"}, nil, 2, "", "worker: flag provided but not defined: -nope\n"},
 		"an argument":             {[]string{"now"}, nil, 2, "", "worker: unexpected argument \"now\"\n"},
+		"settings in order":       {[]string{"-check-config"}, nil, 0, "configuration ok\nwarning: x\n", ""},
 		"a health check in vain":  {[]string{"-healthcheck"}, nil, 1, "", "worker: ask for readiness: "},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var stdout, stderr bytes.Buffer
-			p := daemon.Program{Name: "worker", Version: "v1", Stdout: &stdout, Stderr: &stderr, AdminAddr: func() (string, error) {
+			p := daemon.Program{Name: "worker", Version: "v1", Stdout: &stdout, Stderr: &stderr, CheckConfig: inOrder, AdminAddr: func() (string, error) {
 				return "127.0.0.1:1", nil // nobody listens there
 			}}
 			if code := p.Run(t.Context(), c.args, c.work); code != c.code {

@@ -28,6 +28,9 @@ func Worker(ctx context.Context, c config.Worker, b Build) error {
 	defer closeAll()
 	u := c.Upstreams[0]
 	name := u.Name
+	if u.Type != config.TypeExacg {
+		return Misconfigured(fmt.Errorf("CONFIG_FILE: upstream %s: the type %s cannot be called yet", name, u.Type))
+	}
 	upstream, err := exacg.New(exacg.Config{Name: name, URL: u.URL, APIKey: u.APIKeys[0].Value(), Timeout: u.Timeout})
 	if err != nil {
 		return fmt.Errorf("upstream %s: %w", name, err)
