@@ -32,7 +32,7 @@ func FuzzConfigFile(f *testing.F) {
 			}
 			return
 		}
-		for _, l := range strings.Split(err.Error(), "\n") {
+		for l := range strings.SplitSeq(err.Error(), "\n") {
 			if !line.MatchString(l) {
 				t.Errorf("no line of a mistake: %q", l)
 			}

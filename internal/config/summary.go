@@ -9,11 +9,11 @@ import (
 
 // Summary says what settings that were loaded amount to, counting the keys of clients, and warns of what is hardly meant: a
 // line each.
-func (c API) Summary() []string { return c.summary(len(c.Keys) + len(c.ClientKeys)) }
+func (c *API) Summary() []string { return c.summary(len(c.Keys) + len(c.ClientKeys)) }
 
 // Summary says what settings that were loaded amount to, counting the keys of upstreams, and warns of what is hardly meant:
 // a line each.
-func (w Worker) Summary() []string {
+func (w *Worker) Summary() []string {
 	keys := 0
 	for _, u := range w.Upstreams {
 		keys += len(u.APIKeys)
@@ -21,7 +21,7 @@ func (w Worker) Summary() []string {
 	return w.summary(keys)
 }
 
-func (c Common) summary(keys int) []string {
+func (c *Common) summary(keys int) []string {
 	models := c.Models
 	if models == nil {
 		models = []imagegen.Model{imagegen.DefaultModel()}

@@ -16,7 +16,8 @@ func TestSummary(t *testing.T) {
 	for name, c := range map[string]struct{ environ, api, worker []string }{
 		"without a file": {
 			[]string{"GATEWAY_API_KEY=a,b,c", "SD_API_KEY=k"},
-			[]string{"configuration ok: 1 models, 1 upstreams, 3 keys"}, []string{"configuration ok: 1 models, 1 upstreams, 1 keys"},
+			[]string{"configuration ok: 1 models, 1 upstreams, 3 keys"},
+			[]string{"configuration ok: 1 models, 1 upstreams, 1 keys"},
 		},
 		"with a file": {
 			[]string{"GATEWAY_API_KEY=a", configFile(t, yaml+digest("x")+"}]")},
