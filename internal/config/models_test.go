@@ -66,7 +66,7 @@ func TestConfigExample(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := imagegen.DefaultModel()
-	want.Aliases = []string{"dall-e-3"}
+	want.Aliases, want.Passthrough = []string{"dall-e-3"}, []string{"style"}
 	if diff := cmp.Diff(want, models[0]); diff != "" || !models[1].Edit {
 		t.Errorf("the first model (-want +got):\n%s", diff)
 	}
