@@ -85,7 +85,7 @@ type API struct {
 type Worker struct {
 	Common
 	// UpstreamKey may be empty where CONFIG_FILE has upstreams, and in standalone mode: there the upstream is simulated.
-	UpstreamKey Secret `env:"SD_API_KEY" secret:"true" unset:"required unless CONFIG_FILE has upstreams; with -standalone the upstream is simulated without it" doc:"the upstream's key; it never leaves the worker"`
+	UpstreamKey Secret `env:"SD_API_KEY" secret:"true" unset:"required unless CONFIG_FILE has upstreams; -standalone does without" doc:"the upstream's key; it never leaves the worker; with -standalone the upstream is simulated without it"`
 	// UpstreamURL is an absolute http(s) URL.
 	UpstreamURL string `env:"SD_API_URL" envDefault:"https://sd.exacg.cc/api/v1/generate_image" doc:"the upstream endpoint"`
 	// AdminAddr is host:port.
