@@ -30,16 +30,17 @@ type contents struct {
 // checkFile reads CONFIG_FILE, if there is one. worker has the defaults of its upstreams; unread are the secrets that
 // nobody needs. What is wrong goes into the mistakes.
 func (l *loader) checkFile(c Common, worker Worker, unread ...reflect.Type) contents {
-	implied := contents{upstreams: []Upstream{impliedUpstream(worker)}}
+	implied := impliedUpstream(worker)
+	none := contents{upstreams: []Upstream{implied}}
 	if c.ConfigFile == "" {
 		l.checkAliases(nil, c.ModelAliases)
-		return implied
+		return none
 	}
 	text, err := readConfig(c.ConfigFile)
 	if err != nil {
 		l.unread, l.ownUpstreams = true, true
 		l.inFile = append(l.inFile, "CONFIG_FILE: "+oneLine(err.Error()))
-		return implied
+		return none
 	}
 	r := newReport(filepath.Base(c.ConfigFile))
 	var f file
@@ -50,16 +51,19 @@ func (l *loader) checkFile(c Common, worker Worker, unread ...reflect.Type) cont
 	if len(f.Models) == 0 && len(f.Upstreams) == 0 && len(f.Keys) == 0 {
 		r.mistake("", "at least one of models, upstreams and keys is required")
 	}
-	result := f.check(r, implied.upstreams, worker, c.ModelAliases)
+	if !r.sound("upstreams") {
+		implied.Type = "" // there are some in place of it, of types that nobody knows
+	}
+	result := f.check(r, implied, worker, c.ModelAliases)
 	l.checkAliases(result.models, c.ModelAliases)
 	l.unread, l.ownUpstreams = !r.sound("keys"), len(f.Upstreams) > 0 || !r.sound("upstreams")
 	l.inFile = append(l.inFile, r.lines()...)
 	return result
 }
 
-// check completes what the file says.
-func (f *file) check(r *report, implied []Upstream, worker Worker, aliases []string) contents {
-	c := contents{upstreams: implied}
+// check completes what the file says. implied is the upstream that there is without any in the file.
+func (f *file) check(r *report, implied Upstream, worker Worker, aliases []string) contents {
+	c := contents{upstreams: []Upstream{implied}}
 	if len(f.Upstreams) > 0 {
 		c.upstreams = checkUpstreams(r, f.Upstreams, worker)
 	}

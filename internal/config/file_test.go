@@ -111,6 +111,7 @@ func TestFileMistakes(t *testing.T) {
 				"4:70: models[0].limits.steps: this is not a list",
 			},
 		},
+		"upstreams of no known type": {"upstreams: x\nmodels: [{id: a, upstream: b}]\n", []string{"1:12: upstreams: this is not a list"}},
 		"mistakes in all sections": {
 			"keys:\n  - {name: a, sha256: x}\nupstreams:\n  - {name: u, type: y}\nmodels:\n  - {id: a, steps: 99}\n",
 			[]string{
