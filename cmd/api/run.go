@@ -15,10 +15,18 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return c.AdminAddr, err
 	}}
 	standalone := p.Flag("standalone", "run everything in this process: API, worker, embedded Redis and, without SD_API_KEY, a simulated upstream")
+	p.CheckConfig = func() ([]string, error) {
+		if *standalone {
+			c, _, err := config.LoadStandalone(environ)
+			return c.Summary(), err
+		}
+		c, err := config.LoadAPI(environ)
+		return c.Summary(), err
+	}
 	var keyName string
 	p.FuncFlag("new-key", "make a client key called `NAME`, print it with its entry for CONFIG_FILE, and exit", func(name string) error {
 		keyName = name
-		return config.CheckKeyName(name)
+		return config.CheckName(name)
 	})
 	return p.Run(ctx, args, func(ctx context.Context) error {
 		if keyName != "" {

@@ -13,6 +13,9 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	p := daemon.Program{Name: "worker", Version: version, Stdout: stdout, Stderr: stderr, AdminAddr: func() (string, error) {
 		c, err := config.LoadWorker(environ)
 		return c.AdminAddr, err
+	}, CheckConfig: func() ([]string, error) {
+		c, err := config.LoadWorker(environ)
+		return c.Summary(), err
 	}}
 	return p.Run(ctx, args, func(ctx context.Context) error {
 		c, err := config.LoadWorker(environ)

@@ -77,8 +77,6 @@ func (l *loader) checkAPI(c *API) {
 		l.mistake("PUBLIC_URL", "a base of links has no query and no fragment")
 	}
 	l.oneOf("CANCEL_ON_DISCONNECT", &c.CancelOnDisconnect, "queued", "always", "never")
-	l.checkFile(c)
-	l.checkKeys(c)
 	for _, origin := range c.CORSAllowedOrigins {
 		if !validOrigin(origin) {
 			l.mistake("CORS_ALLOWED_ORIGINS", quote(origin)+" "+expectOrigin)

@@ -4,6 +4,10 @@
 // [LoadStandalone]. All mistakes are reported together, one line each, and no line holds the value of a secret. The
 // struct tags are the one place where a variable is described: [Usage] and docs/configuration.md are made from them.
 //
+// Models, upstreams and client keys come from the YAML file that CONFIG_FILE names. It is parsed, decoded with the place of
+// every value, and then checked; ${NAME} in a value is replaced after parsing, so that no variable can make YAML. Each
+// process leaves alone the secrets of the other. docs/config.schema.json says to editors what the structs file* say here.
+//
 // Tags: env (name), envDefault, unset (what is said where there is no default), min and max (inclusive), secret (also
 // read from NAME_FILE, never shown), doc (meaning).
 package config
@@ -80,8 +84,8 @@ type API struct {
 // Worker are the settings of the worker process.
 type Worker struct {
 	Common
-	// UpstreamKey is empty in standalone mode only: then the upstream is simulated.
-	UpstreamKey Secret `env:"SD_API_KEY" secret:"true" unset:"required; with -standalone the upstream is simulated without it" doc:"the upstream's key; it never leaves the worker"`
+	// UpstreamKey may be empty where CONFIG_FILE has upstreams, and in standalone mode: there the upstream is simulated.
+	UpstreamKey Secret `env:"SD_API_KEY" secret:"true" unset:"required unless CONFIG_FILE has upstreams; -standalone does without" doc:"the upstream's key; it never leaves the worker; with -standalone the upstream is simulated without it"`
 	// UpstreamURL is an absolute http(s) URL.
 	UpstreamURL string `env:"SD_API_URL" envDefault:"https://sd.exacg.cc/api/v1/generate_image" doc:"the upstream endpoint"`
 	// AdminAddr is host:port.

@@ -1,5 +1,7 @@
 package config
 
+import "reflect"
+
 // Variable is a setting as the documentation shows it.
 type Variable struct{ Name, Default, Process, Meaning string }
 
@@ -37,3 +39,6 @@ func byName(vs []variable) map[string]variable {
 	}
 	return m
 }
+
+// FileType is what CONFIG_FILE is decoded into.
+func FileType() reflect.Type { return reflect.TypeFor[file]() }

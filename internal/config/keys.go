@@ -3,20 +3,16 @@ package config
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
-
-	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 )
 
 const (
-	maxKeyName      = 64
+	maxName         = 64
 	maxRPM          = 1_000_000
 	maxPending      = 10_000_000
 	maxImagesPerDay = 1_000_000_000
@@ -38,35 +34,21 @@ type ClientKey struct {
 
 // fileKey is one entry of keys.
 type fileKey struct {
-	Name         string   `yaml:"name"`
-	SHA256       string   `yaml:"sha256"`
-	Models       []string `yaml:"models"`
-	RPM          int      `yaml:"rpm"`
-	MaxPending   int      `yaml:"max_pending"`
-	ImagesPerDay int      `yaml:"images_per_day"`
-
-	at string // line and column, as the decoder's own mistakes have them
+	Name         string       `yaml:"name" required:"true"`
+	SHA256       clientDigest `yaml:"sha256" required:"true"`
+	Models       []string     `yaml:"models"`
+	RPM          int          `yaml:"rpm"`
+	MaxPending   int          `yaml:"max_pending"`
+	ImagesPerDay int          `yaml:"images_per_day"`
 }
 
-// UnmarshalYAML reads an entry and keeps where it begins, for what is found out later.
-func (k *fileKey) UnmarshalYAML(node ast.Node) error {
-	type entry fileKey // without this method
-	if err := yaml.NodeToValue(node, (*entry)(k), yaml.Strict()); err != nil {
-		return err //nolint:wrapcheck // it knows the line
-	}
-	if t := node.GetToken(); t != nil {
-		k.at = fmt.Sprintf("[%d:%d] ", t.Position.Line, t.Position.Column)
-	}
-	return nil
-}
-
-// CheckKeyName says what is wrong with the name of a client key; nil where nothing is.
-func CheckKeyName(name string) error {
+// CheckName says what is wrong with the name of a client key or an upstream; nil where nothing is.
+func CheckName(name string) error {
 	odd := strings.ContainsFunc(name, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._-", r)
 	})
-	if name == "" || len(name) > maxKeyName || odd {
-		return fmt.Errorf("a name is 1 to %d letters, digits, dots, underscores and hyphens", maxKeyName)
+	if name == "" || len(name) > maxName || odd {
+		return fmt.Errorf("a name is 1 to %d letters, digits, dots, underscores and hyphens", maxName)
 	}
 	return nil
 }
@@ -81,87 +63,72 @@ func KeyEntry(name string, digest [sha256.Size]byte) string {
 	return fmt.Sprintf(`- {name: %s, sha256: "%x"}`, name, digest)
 }
 
-// clientKeys checks the entries. Its error holds one line a mistake, and none shows a digest: it may be a key that was put
-// in the wrong place. names are those of the models, in lower case.
-func clientKeys(entries []fileKey, names map[string]bool) ([]ClientKey, error) {
-	var (
-		all      []ClientKey
-		mistakes []error
-	)
+// checkClientKeys completes the entries. No mistake shows a digest: it may be a key that was put in the wrong place. names
+// are those of the models, in lower case; nil: they are not known.
+func checkClientKeys(r *report, entries []fileKey, names map[string]bool) []ClientKey {
+	var all []ClientKey
 	for i, entry := range entries {
-		k, found := entry.key(names)
-		for _, earlier := range all {
-			if k.Name != "" && k.Name == earlier.Name {
-				found = append(found, errors.New("the name is taken"))
-			}
-			if k.Digest != [sha256.Size]byte{} && k.Digest == earlier.Digest {
-				found = append(found, fmt.Errorf("sha256 is that of key %q", earlier.Name))
+		p := path("keys").index(i)
+		k := ClientKey{
+			Name: entry.Name, Models: entry.Models, RPM: entry.RPM, MaxPending: entry.MaxPending, ImagesPerDay: entry.ImagesPerDay,
+		}
+		entry.checkName(r, p.field("name"), all)
+		k.Digest = entry.digest(r, p.field("sha256"), all)
+		entry.checkLimits(r, p)
+		if f := p.field("models"); r.has(f) && len(entry.Models) == 0 {
+			r.mistake(f, "none is named: leave it out where the key may use all")
+		}
+		for n, model := range entry.Models {
+			if f := p.field("models").index(n); names != nil && !names[strings.ToLower(model)] {
+				r.mistake(f, "there is no model %s", r.quote(f, model))
 			}
 		}
 		all = append(all, k)
-		title := fmt.Sprintf("%skey number %d", entry.at, i+1)
-		if CheckKeyName(k.Name) == nil {
-			title += fmt.Sprintf(" (%s)", k.Name)
-		}
-		for _, err := range found {
-			mistakes = append(mistakes, fmt.Errorf("%s: %w", title, err))
-		}
 	}
-	return all, errors.Join(mistakes...)
+	return all
 }
 
-// key checks an entry by itself.
-func (k fileKey) key(names map[string]bool) (ClientKey, []error) {
-	var found []error
-	if k.Name == "" {
-		found = append(found, errors.New("name is required"))
-	} else if err := CheckKeyName(k.Name); err != nil {
-		found = append(found, err)
-	}
-	key := ClientKey{Name: k.Name, Models: k.Models, RPM: k.RPM, MaxPending: k.MaxPending, ImagesPerDay: k.ImagesPerDay}
-	digest, err := hex.DecodeString(k.SHA256)
+func (k fileKey) checkName(r *report, p path, earlier []ClientKey) {
+	err := CheckName(k.Name)
 	switch {
-	case err != nil || len(digest) != sha256.Size:
-		found = append(found, errors.New("sha256 must be the 64 hexadecimal digits that api -new-key prints"))
-	case sha256.Sum256(nil) == [sha256.Size]byte(digest):
-		found = append(found, errors.New("sha256 is that of an empty key"))
-	default:
-		key.Digest = [sha256.Size]byte(digest)
+	case !r.has(p):
+	case err != nil:
+		r.mistake(p, "%s", err)
+	case slices.ContainsFunc(earlier, func(e ClientKey) bool { return e.Name == k.Name }):
+		r.mistake(p, "the name is taken")
 	}
-	if k.Models != nil && len(k.Models) == 0 {
-		found = append(found, errors.New("models names none; leave it out where the key may use all"))
+}
+
+// digest reads a digest; it is zero where there is none.
+func (k fileKey) digest(r *report, p path, earlier []ClientKey) [sha256.Size]byte {
+	raw, err := hex.DecodeString(string(k.SHA256))
+	if err != nil || len(raw) != sha256.Size {
+		if r.has(p) {
+			r.mistake(p, "it must be the 64 hexadecimal digits that api -new-key prints")
+		}
+		return [sha256.Size]byte{}
 	}
-	for _, model := range k.Models {
-		if !names[strings.ToLower(model)] {
-			found = append(found, fmt.Errorf("models: there is no model %s", quote(model)))
+	digest := [sha256.Size]byte(raw)
+	if digest == sha256.Sum256(nil) {
+		r.mistake(p, "it is that of an empty key")
+	}
+	for _, e := range earlier {
+		if e.Digest == digest {
+			r.mistake(p, "it is that of key %s", quote(e.Name))
 		}
 	}
+	return digest
+}
+
+func (k fileKey) checkLimits(r *report, p path) {
 	for _, limit := range []struct {
 		name       string
 		value, max int
 	}{{"rpm", k.RPM, maxRPM}, {"max_pending", k.MaxPending, maxPending}, {"images_per_day", k.ImagesPerDay, maxImagesPerDay}} {
 		if limit.value < 0 || limit.value > limit.max {
-			found = append(found, fmt.Errorf("%s: %d is not between 0 and %d", limit.name, limit.value, limit.max))
+			r.mistake(p.field(limit.name), "%d is outside 0 to %d", limit.value, limit.max)
 		}
 	}
-	return key, found
-}
-
-// modelNames returns the names of the models on offer, in lower case.
-func modelNames(entries []fileModel, aliases []string) map[string]bool {
-	names := slices.Clone(aliases)
-	if len(entries) == 0 {
-		m := imagegen.DefaultModel()
-		names = append(append(names, m.ID), m.Aliases...)
-	}
-	for _, m := range entries {
-		names = append(append(names, m.ID), m.Aliases...)
-	}
-	set := map[string]bool{}
-	for _, name := range names {
-		set[strings.ToLower(name)] = true
-	}
-	return set
 }
 
 // checkKeys looks for keys that are named twice, by GATEWAY_API_KEY and by CONFIG_FILE: with which limits would they come?

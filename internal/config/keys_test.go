@@ -24,6 +24,15 @@ func configFile(t *testing.T, yaml string) string {
 	return "CONFIG_FILE=" + path
 }
 
+// fileLines puts before each mistake where it was found.
+func fileLines(mistakes []string) []string {
+	lines := make([]string, len(mistakes))
+	for i, m := range mistakes {
+		lines[i] = "CONFIG_FILE: config.yaml:" + m
+	}
+	return lines
+}
+
 // digest returns the SHA-256 of a key as it is written.
 func digest(key string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(key))) }
 
@@ -102,38 +111,38 @@ func TestClientKeysOfTheExample(t *testing.T) {
 
 func TestClientKeyMistakes(t *testing.T) {
 	t.Parallel()
-	const hex = "sha256 must be the 64 hexadecimal digits that api -new-key prints"
+	const hex = "it must be the 64 hexadecimal digits that api -new-key prints"
 	const naming = "a name is 1 to 64 letters, digits, dots, underscores and hyphens"
 	a, b := digest("a"), digest("b")
 	for name, c := range map[string]struct {
 		yaml string
-		want []string // the lines behind CONFIG_FILE: config.yaml:
+		want []string // behind the file's name
 	}{
-		"neither models nor keys":  {"keys: []", []string{"models: at least one is required"}},
-		"an unknown field":         {"keys:\n  - name: a\n    sha256: " + a + "\n    rmp: 3\n", []string{`[4:5] unknown field "rmp"`}},
-		"a field given twice":      {"keys:\n  - name: a\n    name: b\n", []string{`[3:5] mapping key "name" already defined at [2:5]`}},
-		"a list of another kind":   {"keys: [[]]", []string{"[1:8] "}},
-		"an empty entry":           {"keys: [{}]", []string{"[1:8] key number 1: name is required", "[1:8] key number 1: " + hex}},
-		"no entry":                 {"keys:\n  -\n", []string{"key number 1: name is required", "key number 1: " + hex}},
-		"a name with spaces":       {"keys: [{name: a b, sha256: " + a + "}]", []string{"[1:8] key number 1: " + naming}},
-		"a name in other letters":  {"keys: [{name: ä, sha256: " + a + "}]", []string{"[1:8] key number 1: " + naming}},
-		"a long name":              {"keys: [{name: " + strings.Repeat("a", 65) + ", sha256: " + a + "}]", []string{"[1:8] key number 1: " + naming}},
-		"the key for its digest":   {"keys: [{name: a, sha256: sk-hunter2}]", []string{"[1:8] key number 1 (a): " + hex}},
-		"half a digest":            {"keys: [{name: a, sha256: " + a[:62] + "}]", []string{"[1:8] key number 1 (a): " + hex}},
-		"the digest of nothing":    {"keys: [{name: a, sha256: " + digest("") + "}]", []string{"[1:8] key number 1 (a): sha256 is that of an empty key"}},
-		"a negative limit":         {"keys: [{name: a, sha256: " + a + ", rpm: -1}]", []string{"[1:8] key number 1 (a): rpm: -1 is not between 0 and 1000000"}},
-		"a limit that is none":     {"keys: [{name: a, sha256: " + a + ", max_pending: 10000001}]", []string{"[1:8] key number 1 (a): max_pending: 10000001 is not"}},
-		"a limit in words":         {"keys: [{name: a, sha256: " + a + ", images_per_day: many}]", []string{"[1:108] cannot unmarshal"}},
-		"a model that is not":      {"keys: [{name: a, sha256: " + a + ", models: [Z-Image, nope]}]", []string{`[1:8] key number 1 (a): models: there is no model "nope"`}},
-		"no model at all":          {"keys: [{name: a, sha256: " + a + ", models: []}]", []string{"[1:8] key number 1 (a): models names none; leave it out where the key may use all"}},
-		"the default model's name": {"models: [{id: A, model_index: 1}]\nkeys: [{name: a, sha256: " + a + ", models: [Z-Image]}]", []string{`[2:8] key number 1 (a): models: there is no model "Z-Image"`}},
-		"a name taken":             {"keys:\n  - {name: a, sha256: " + a + "}\n  - {name: a, sha256: " + b + "}\n", []string{"[3:5] key number 2 (a): the name is taken"}},
-		"a key taken":              {"keys:\n  - {name: a, sha256: " + a + "}\n  - {name: b, sha256: " + strings.ToUpper(a) + "}\n", []string{`[3:5] key number 2 (b): sha256 is that of key "a"`}},
+		"an unknown field":         {"keys:\n  - name: a\n    sha256: " + a + "\n    rmp: 3\n", []string{`4:5: keys[0]: unknown field "rmp"`}},
+		"a field given twice":      {"keys:\n  - name: a\n    sha256: " + a + "\n    name: b\n", []string{"4:5: keys[0].name: this is given twice, first on line 2"}},
+		"a list of another kind":   {"keys: [[]]", []string{"1:8: keys[0]: this is not a mapping of fields to values"}},
+		"an empty entry":           {"keys: [{}]", []string{"1:8: keys[0].name: this is required", "1:8: keys[0].sha256: this is required"}},
+		"no entry":                 {"keys:\n  -\n", []string{"2:5: keys[0]: this entry is empty"}},
+		"a name with spaces":       {"keys: [{name: a b, sha256: " + a + "}]", []string{"1:15: keys[0].name: " + naming}},
+		"a name in other letters":  {"keys: [{name: ä, sha256: " + a + "}]", []string{"1:15: keys[0].name: " + naming}},
+		"a long name":              {"keys: [{name: " + strings.Repeat("a", 65) + ", sha256: " + a + "}]", []string{"1:15: keys[0].name: " + naming}},
+		"the key for its digest":   {"keys: [{name: a, sha256: sk-hunter2}]", []string{"1:26: keys[0].sha256: " + hex}},
+		"half a digest":            {"keys: [{name: a, sha256: " + a[:62] + "}]", []string{"1:26: keys[0].sha256: " + hex}},
+		"the digest of nothing":    {"keys: [{name: a, sha256: " + digest("") + "}]", []string{"1:26: keys[0].sha256: it is that of an empty key"}},
+		"a negative limit":         {"keys: [{name: a, sha256: " + a + ", rpm: -1}]", []string{"1:97: keys[0].rpm: -1 is outside 0 to 1000000"}},
+		"a limit that is none":     {"keys: [{name: a, sha256: " + a + ", max_pending: 10000001}]", []string{"1:105: keys[0].max_pending: 10000001 is outside 0 to 10000000"}},
+		"a limit in words":         {"keys: [{name: a, sha256: " + a + ", images_per_day: many}]", []string{`1:108: keys[0].images_per_day: "many" is not a whole number`}},
+		"a model that is not":      {"keys: [{name: a, sha256: " + a + ", models: [Z-Image, nope]}]", []string{`1:110: keys[0].models[1]: there is no model "nope"`}},
+		"no model at all":          {"keys: [{name: a, sha256: " + a + ", models: []}]", []string{"1:100: keys[0].models: none is named: leave it out where the key may use all"}},
+		"the default model's name": {"models: [{id: A, model_index: 1}]\nkeys: [{name: a, sha256: " + a + ", models: [Z-Image]}]", []string{`2:101: keys[0].models[0]: there is no model "Z-Image"`}},
+		"a name taken":             {"keys:\n  - {name: a, sha256: " + a + "}\n  - {name: a, sha256: " + b + "}\n", []string{"3:12: keys[1].name: the name is taken"}},
+		"a key taken":              {"keys:\n  - {name: a, sha256: " + a + "}\n  - {name: b, sha256: " + strings.ToUpper(a) + "}\n", []string{`3:23: keys[1].sha256: it is that of key "a"`}},
 		"mistakes everywhere": {
 			"models: [{id: A}]\nkeys:\n  - {name: a, sha256: x, models: [B]}\n  - {sha256: " + b + ", images_per_day: -5}\n",
 			[]string{
-				`model "A": model_index is required`, "[3:5] key number 1 (a): " + hex, `[3:5] key number 1 (a): models: there is no model "B"`,
-				"[4:5] key number 2: name is required", "[4:5] key number 2: images_per_day: -5 is not between 0 and 1000000000",
+				"1:10: models[0].model_index: this is required where an upstream is of type exacg",
+				"3:23: keys[0].sha256: " + hex, `3:35: keys[0].models[0]: there is no model "B"`,
+				"4:5: keys[1].name: this is required", "4:96: keys[1].images_per_day: -5 is outside 0 to 1000000000",
 			},
 		},
 	} {
@@ -143,14 +152,8 @@ func TestClientKeyMistakes(t *testing.T) {
 			if err == nil {
 				t.Fatal("no error")
 			}
-			lines := strings.Split(err.Error(), "\n")
-			if len(lines) != len(c.want) {
-				t.Fatalf("%d lines, want %d:\n%s", len(lines), len(c.want), err)
-			}
-			for i, want := range c.want {
-				if !strings.HasPrefix(lines[i], "CONFIG_FILE: config.yaml: "+want) {
-					t.Errorf("got %q, want %q", lines[i], want)
-				}
+			if diff := cmp.Diff(fileLines(c.want), strings.Split(err.Error(), "\n")); diff != "" {
+				t.Errorf("mistakes (-want +got):\n%s", diff)
 			}
 			if strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("a key shows: %s", err)
@@ -209,7 +212,7 @@ func TestKeysOfBothPlaces(t *testing.T) {
 func TestKeyEntry(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"alice", "a.b_c-d", "007", "0x10", "1e3", "1.50", "null", "true", "no", "on", "-", "--", ".", "...", "_", ".nan", "2024-01-01", strings.Repeat("a", 64)} {
-		if err := config.CheckKeyName(name); err != nil {
+		if err := config.CheckName(name); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		yaml := "keys:\n  " + config.KeyEntry(name, sha256.Sum256([]byte("a"))) + "\n"
@@ -223,7 +226,7 @@ func TestKeyEntry(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"", " ", "a b", "a\n", "ä", "a/b", "a:", strings.Repeat("a", 65), "\xff"} {
-		if config.CheckKeyName(name) == nil {
+		if config.CheckName(name) == nil {
 			t.Errorf("%q is taken for a name", name)
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/caarlos0/env/v11"
 )
@@ -13,15 +12,15 @@ import (
 // StandaloneKey is the client key of standalone mode where none is set.
 const StandaloneKey = "sk-standalone"
 
-const maxMistake = 300 // runes
-
 // LoadAPI returns the settings of the api process.
 func LoadAPI(environ []string) (API, error) {
 	var c API
 	l := newLoader(environ, variables(c))
 	l.parse(&c)
 	l.checkAPI(&c)
-	c.Upstreams = []Upstream{{Name: impliedName, Type: TypeExacg}}
+	f := l.checkFile(c.Common, Worker{}, upstreamKeyType)
+	c.take(f)
+	l.checkKeys(&c)
 	if !l.hasKeys(c) {
 		l.mistake("GATEWAY_API_KEY", "required: the keys that clients present, comma-separated")
 	}
@@ -34,15 +33,17 @@ func LoadWorker(environ []string) (Worker, error) {
 	l := newLoader(environ, variables(c))
 	l.parse(&c)
 	l.checkWorker(&c)
-	c.Upstreams = []Upstream{impliedUpstream(c)}
-	if c.UpstreamKey == "" {
+	f := l.checkFile(c.Common, c, clientDigestType)
+	c.Models, c.Upstreams = f.models, f.upstreams
+	if c.UpstreamKey == "" && !l.ownUpstreams {
 		l.mistake("SD_API_KEY", "required: the upstream's key")
 	}
 	return c, l.err()
 }
 
 // LoadStandalone returns the settings of both parts of a process that runs on its own. There REDIS_URL is not read, a
-// loopback listener needs no client key, and without SD_API_KEY the upstream is simulated (UpstreamKey is empty).
+// loopback listener needs no client key, and without SD_API_KEY and upstreams in CONFIG_FILE the one there is has no key: it
+// is to be simulated.
 func LoadStandalone(environ []string) (API, Worker, error) {
 	var (
 		a API
@@ -57,8 +58,10 @@ func LoadStandalone(environ []string) (API, Worker, error) {
 	l.parse(&w)
 	l.checkAPI(&a)
 	l.checkWorker(&w)
-	a.Upstreams = []Upstream{{Name: impliedName, Type: TypeExacg}}
-	w.Upstreams = []Upstream{impliedUpstream(w)}
+	f := l.checkFile(a.Common, w)
+	a.take(f)
+	w.Models, w.Upstreams = f.models, f.upstreams
+	l.checkKeys(&a)
 	if !l.hasKeys(a) {
 		a.Keys = []Secret{StandaloneKey}
 	}
@@ -66,10 +69,15 @@ func LoadStandalone(environ []string) (API, Worker, error) {
 	if (named || slices.Contains(a.Keys, StandaloneKey)) && !loopback(a.ListenAddr) && !l.wrong("LISTEN_ADDR") {
 		l.mistake("GATEWAY_API_KEY", "a key of your own is required, as LISTEN_ADDR is not a loopback address")
 	}
-	if ownURL && w.UpstreamKey == "" {
+	if ownURL && w.UpstreamKey == "" && !l.ownUpstreams {
 		l.mistake("SD_API_KEY", "required where SD_API_URL is set (without both the upstream is simulated)")
 	}
 	return a, w, l.err()
+}
+
+// take keeps what the api needs of CONFIG_FILE.
+func (c *API) take(f contents) {
+	c.Models, c.ClientKeys, c.Upstreams = f.models, f.keys, asSeenByAPI(f.upstreams)
 }
 
 // hasKeys reports whether clients have keys, as far as one can tell: a file that cannot be read may hold some.
@@ -110,8 +118,11 @@ type loader struct {
 	known    []variable
 	vars     map[string]string // set and not empty
 	mistakes map[string]string // by name of the variable
-	inFile   []error           // of CONFIG_FILE, one line each
-	unread   bool              // CONFIG_FILE could not be read
+	environ  environment       // the whole environment, for CONFIG_FILE
+	inFile   []string          // mistakes of CONFIG_FILE, one line each
+	unread   bool              // the keys of CONFIG_FILE could not be read
+	// ownUpstreams is set where CONFIG_FILE has upstreams, as far as one can tell.
+	ownUpstreams bool
 }
 
 // newLoader keeps the known variables of an environment, and reads those secrets that are in files.
@@ -126,6 +137,7 @@ func newLoader(environ []string, known []variable, unread ...string) *loader {
 		delete(all, name)
 		delete(all, name+fileSuffix)
 	}
+	l.environ = all
 	for _, v := range known {
 		if value := all[v.name]; value != "" {
 			l.vars[v.name] = value
@@ -164,13 +176,7 @@ func (l *loader) mistake(name, text string) {
 	if l.wrong(name) {
 		return
 	}
-	line := []rune(strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, text))
-	l.mistakes[name] = string(line[:min(len(line), maxMistake)])
+	l.mistakes[name] = oneLine(text)
 }
 
 func (l *loader) wrong(name string) bool { return l.mistakes[name] != "" }
@@ -187,5 +193,8 @@ func (l *loader) err() error {
 			}
 		}
 	}
-	return errors.Join(append(errs, l.inFile...)...)
+	for _, line := range l.inFile {
+		errs = append(errs, errors.New(line))
+	}
+	return errors.Join(errs...)
 }

@@ -3,34 +3,34 @@ package config
 import (
 	"cmp"
 	"errors"
-	"fmt"
-
-	"github.com/goccy/go-yaml"
+	"slices"
+	"strings"
 
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 )
 
-// fileModel is one entry of models. What it leaves out is the default model's.
+// fileModel is one entry of models. What it leaves out is the default model's, brought within the entry's own limits.
 type fileModel struct {
-	ID         string     `yaml:"id"`
-	OwnedBy    string     `yaml:"owned_by"`
-	Upstream   string     `yaml:"upstream"`
-	ModelIndex *int       `yaml:"model_index"`
-	Steps      *int       `yaml:"steps"`
-	CFG        *float64   `yaml:"cfg"`
-	Limits     fileLimits `yaml:"limits"`
-	// Ratios replaces the default table.
-	DefaultSize           fileSize               `yaml:"default_size"`
-	Ratios                map[string]fileSize    `yaml:"ratios"`
-	Qualities             map[string]fileQuality `yaml:"qualities"`
-	Aliases               []string               `yaml:"aliases"`
-	Edit                  bool                   `yaml:"edit"`
-	DefaultResponseFormat string                 `yaml:"default_response_format"`
+	ID          string                 `yaml:"id" required:"true"`
+	OwnedBy     string                 `yaml:"owned_by"`
+	Upstream    oneOrMore              `yaml:"upstream"`
+	ModelIndex  *int                   `yaml:"model_index"`
+	Steps       *int                   `yaml:"steps"`
+	CFG         *float64               `yaml:"cfg"`
+	Limits      fileLimits             `yaml:"limits"`
+	DefaultSize *fileSize              `yaml:"default_size"`
+	Ratios      map[string]fileSize    `yaml:"ratios"` // replaces the default table
+	Qualities   map[string]fileQuality `yaml:"qualities"`
+	Passthrough []string               `yaml:"passthrough"`
+	Aliases     []string               `yaml:"aliases"`
+	Edit        bool                   `yaml:"edit"`
+	// DefaultResponseFormat is url, b64_json or both.
+	DefaultResponseFormat string `yaml:"default_response_format"`
 }
 
 type fileLimits struct {
-	MinSide int   `yaml:"min_side"`
-	MaxSide int   `yaml:"max_side"`
+	MinSide *int  `yaml:"min_side"`
+	MaxSide *int  `yaml:"max_side"`
 	Steps   []int `yaml:"steps"` // fewest and most
 }
 
@@ -42,86 +42,95 @@ type fileQuality struct {
 // fileSize is a size written as 1024x768.
 type fileSize imagegen.Size
 
-// UnmarshalYAML reads a size.
-func (s *fileSize) UnmarshalYAML(text []byte) error {
-	var written string
-	if err := yaml.Unmarshal(text, &written); err != nil {
-		return errors.New("a size is written as 1024x768")
-	}
-	size, ok := imagegen.ParseSize(written)
+var errSize = errors.New("is not a size such as 1024x768")
+
+func (s *fileSize) readText(text string) error {
+	size, ok := imagegen.ParseSize(text)
 	if !ok {
-		return fmt.Errorf("%s is not a size such as 1024x768", quote(written))
+		return errSize
 	}
 	*s = fileSize(size)
 	return nil
 }
 
-// models completes the entries and sees whether they make a catalogue. Its error holds one line a mistake.
-func models(entries []fileModel) ([]imagegen.Model, error) {
-	if len(entries) == 0 {
-		return nil, nil
+// checkModels completes the entries and sees whether they make a catalogue. A clash with MODEL_ALIASES is not its to find.
+func checkModels(r *report, entries []fileModel, upstreams []Upstream) []imagegen.Model {
+	var all []imagegen.Model
+	for i, entry := range entries {
+		p := path("models").index(i)
+		m := entry.model()
+		m.Upstreams = checkModelUpstreams(r, p.field("upstream"), entry.Upstream, upstreams)
+		native := slices.ContainsFunc(upstreams, func(u Upstream) bool { return u.Type == TypeExacg && slices.Contains(m.Upstreams, u.Name) })
+		if native && !r.has(p.field("model_index")) {
+			r.mistake(p.field("model_index"), "this is required where an upstream is of type exacg")
+		}
+		if f := p.field("limits").field("steps"); r.has(f) && r.sound(f) && len(entry.Limits.Steps) != 2 {
+			r.unreadable(r.at(f), f, "two numbers are expected, the fewest and the most")
+		}
+		if f := p.field("default_response_format"); r.has(f) && !slices.Contains([]string{"url", "b64_json", "both"}, m.DefaultResponseFormat) {
+			r.mistake(f, "%s is not url, b64_json or both", r.quote(f, m.DefaultResponseFormat))
+		}
+		all = append(all, m)
 	}
-	all := make([]imagegen.Model, len(entries))
-	var mistakes []error
-	for i, m := range entries {
-		var err error
-		if all[i], err = m.model(); err != nil {
-			mistakes = append(mistakes, fmt.Errorf("model %q: %w", m.ID, err))
+	for _, e := range imagegen.CheckModels(all) {
+		p := path("models").index(e.Index)
+		named := e.Field == "id" || strings.HasPrefix(e.Field, "aliases[")
+		switch {
+		case e.Field == "id" && !r.has(p.field("id")), e.Field == "upstream" && len(all[e.Index].Upstreams) > 0: // told already
+		case !named && !r.sound(p.field("limits")): // what is outside of the default limits may be within those meant
+		default:
+			r.mistake(p.field(e.Field), "%s", e.Text)
 		}
 	}
-	if len(mistakes) > 0 {
-		return nil, errors.Join(mistakes...)
-	}
-	// A clash with MODEL_ALIASES is found by whoever builds the catalogue.
-	_, err := imagegen.NewCatalog(all)
-	return all, err
+	return all
 }
 
-// model completes an entry. Whether its values are possible is the catalogue's to say.
-func (f fileModel) model() (imagegen.Model, error) {
+// checkModelUpstreams returns the upstreams of a model: those it names, or the first.
+func checkModelUpstreams(r *report, p path, names []string, upstreams []Upstream) []string {
+	if !r.has(p) {
+		return []string{upstreams[0].Name}
+	}
+	for i, name := range names {
+		p := p.index(i)
+		switch {
+		case slices.Contains(names[:i], name):
+			r.mistake(p, "%s is listed twice", r.quote(p, name))
+		case !slices.ContainsFunc(upstreams, func(u Upstream) bool { return u.Name == name }) && knownUpstreams(r, len(upstreams)):
+			r.mistake(p, "there is no upstream %s", r.quote(p, name))
+		}
+	}
+	return names
+}
+
+// model completes an entry, apart from its upstreams. Whether its values are possible is the catalogue's to say.
+func (f fileModel) model() imagegen.Model {
 	m := imagegen.DefaultModel()
 	m.ID, m.Aliases, m.Edit, m.DefaultResponseFormat = f.ID, f.Aliases, f.Edit, f.DefaultResponseFormat
-	m.OwnedBy = cmp.Or(f.OwnedBy, m.OwnedBy)
-	var mistakes []error
-	if f.ModelIndex == nil {
-		mistakes = append(mistakes, errors.New("model_index is required"))
-	} else {
-		m.ModelIndex = *f.ModelIndex
+	m.OwnedBy, m.Passthrough = cmp.Or(f.OwnedBy, m.OwnedBy), f.Passthrough
+	m.ModelIndex = 0
+	override(&m.ModelIndex, f.ModelIndex)
+	override(&m.Limits.MinSide, f.Limits.MinSide)
+	override(&m.Limits.MaxSide, f.Limits.MaxSide)
+	if len(f.Limits.Steps) == 2 {
+		m.Limits.MinSteps, m.Limits.MaxSteps = f.Limits.Steps[0], f.Limits.Steps[1]
 	}
-	if f.Upstream != "" && f.Upstream != m.Upstreams[0] {
-		mistakes = append(mistakes, fmt.Errorf("upstream %s: there is only %s", quote(f.Upstream), m.Upstreams[0]))
-	}
-	switch f.DefaultResponseFormat {
-	case "", "url", "b64_json", "both":
-	default:
-		mistakes = append(mistakes, fmt.Errorf("default_response_format %s is not url, b64_json or both", quote(f.DefaultResponseFormat)))
-	}
-	if f.Steps != nil {
-		m.Steps = *f.Steps
-	}
-	if f.CFG != nil {
-		m.CFG = *f.CFG
-	}
-	mistakes = append(mistakes, f.Limits.apply(&m.Limits))
+	m = m.WithinLimits()
+	override(&m.Steps, f.Steps)
+	override(&m.CFG, f.CFG)
 	f.tables(&m)
-	return m, errors.Join(mistakes...)
+	return m
 }
 
-func (f fileLimits) apply(l *imagegen.Limits) error {
-	l.MinSide, l.MaxSide = cmp.Or(f.MinSide, l.MinSide), cmp.Or(f.MaxSide, l.MaxSide)
-	switch len(f.Steps) {
-	case 0:
-	case 2:
-		l.MinSteps, l.MaxSteps = f.Steps[0], f.Steps[1]
-	default:
-		return errors.New("limits: steps takes two numbers, the fewest and the most")
+// override gives a setting the value of the file, where that has one.
+func override[T any](setting, written *T) {
+	if written != nil {
+		*setting = *written
 	}
-	return nil
 }
 
 func (f fileModel) tables(m *imagegen.Model) {
-	if f.DefaultSize != (fileSize{}) {
-		m.DefaultSize = imagegen.Size(f.DefaultSize)
+	if f.DefaultSize != nil {
+		m.DefaultSize = imagegen.Size(*f.DefaultSize)
 	}
 	if f.Ratios != nil {
 		m.Ratios = make(map[string]imagegen.Size, len(f.Ratios))
@@ -135,4 +144,27 @@ func (f fileModel) tables(m *imagegen.Model) {
 			m.Qualities[name] = imagegen.Quality{MaxSide: q.MaxSide, Steps: q.Steps}
 		}
 	}
+}
+
+// modelNames returns the names of the models on offer, in lower case; nil where some could not be read.
+func modelNames(r *report, models []imagegen.Model, aliases []string) map[string]bool {
+	if models == nil {
+		models = []imagegen.Model{imagegen.DefaultModel()}
+	}
+	for i := range models {
+		if p := path("models").index(i); !r.sound(p.field("id")) || !r.sound(p.field("aliases")) {
+			return nil
+		}
+	}
+	names := map[string]bool{}
+	for _, alias := range aliases {
+		names[strings.ToLower(alias)] = true
+	}
+	for _, m := range models {
+		names[strings.ToLower(m.ID)] = true
+		for _, alias := range m.Aliases {
+			names[strings.ToLower(alias)] = true
+		}
+	}
+	return names
 }

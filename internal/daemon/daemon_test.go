@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -17,6 +18,7 @@ import (
 	"github.com/zimage-gateway/zimage-gateway/internal/config"
 	"github.com/zimage-gateway/zimage-gateway/internal/daemon"
 	"github.com/zimage-gateway/zimage-gateway/internal/redistest"
+	"github.com/zimage-gateway/zimage-gateway/internal/simupstream"
 	"github.com/zimage-gateway/zimage-gateway/internal/telemetry"
 )
 
@@ -118,6 +120,7 @@ func TestStartAndStopOverAndOver(t *testing.T) {
 func TestProgram(t *testing.T) {
 	t.Parallel()
 	fail := func(err error) func(context.Context) error { return func(context.Context) error { return err } }
+	inOrder := func() ([]string, error) { return lines{"configuration ok", "warning: x"}, nil }
 	cases := map[string]struct {
 		args   []string
 		work   func(context.Context) error
@@ -131,13 +134,14 @@ func TestProgram(t *testing.T) {
 		"the version":             {[]string{"-version"}, nil, 0, "worker v1\n", ""},
 		"an unknown flag":         {[]string{"-nope"}, nil, 2, "", "worker: flag provided but not defined: -nope\n"},
 		"an argument":             {[]string{"now"}, nil, 2, "", "worker: unexpected argument \"now\"\n"},
+		"settings in order":       {[]string{"-check-config"}, nil, 0, "configuration ok\nwarning: x\n", ""},
 		"a health check in vain":  {[]string{"-healthcheck"}, nil, 1, "", "worker: ask for readiness: "},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var stdout, stderr bytes.Buffer
-			p := daemon.Program{Name: "worker", Version: "v1", Stdout: &stdout, Stderr: &stderr, AdminAddr: func() (string, error) {
+			p := daemon.Program{Name: "worker", Version: "v1", Stdout: &stdout, Stderr: &stderr, CheckConfig: inOrder, AdminAddr: func() (string, error) {
 				return "127.0.0.1:1", nil // nobody listens there
 			}}
 			if code := p.Run(t.Context(), c.args, c.work); code != c.code {
@@ -178,6 +182,29 @@ func TestStandaloneWithNamedKeys(t *testing.T) {
 	defer stop()
 	if !strings.Contains(banner, "YOUR_KEY (one of those under keys:") || strings.Contains(banner, config.StandaloneKey) {
 		t.Errorf("the banner is\n%s", banner)
+	}
+}
+
+// An upstream of the file's own is called, and nothing is simulated.
+func TestStandaloneWithUpstreams(t *testing.T) {
+	t.Parallel()
+	sim := simupstream.New(simupstream.Config{APIKey: "own-key"})
+	upstream := httptest.NewServer(sim)
+	defer upstream.Close()
+	defer sim.Close()
+	yaml := filepath.Join(t.TempDir(), "config.yaml")
+	text := "upstreams: [{name: own, type: exacg, url: '" + upstream.URL + simupstream.GeneratePath + "', api_keys: ['${OWN_KEY}']}]"
+	if err := os.WriteFile(yaml, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	banner, stop := standalone(t, "CONFIG_FILE="+yaml, "OWN_KEY=own-key")
+	defer stop()
+	url := regexp.MustCompile(`Base URL +(\S+)`).FindStringSubmatch(banner)
+	if url == nil || strings.Contains(banner, "simulated") {
+		t.Fatalf("the banner is\n%s", banner)
+	}
+	if got := draw(t, url[1]); !strings.HasPrefix(got, upstream.URL) {
+		t.Errorf("picture at %s, want one of %s", got, upstream.URL)
 	}
 }
 

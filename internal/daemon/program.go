@@ -32,6 +32,8 @@ type Program struct {
 	Stdout, Stderr io.Writer
 	// AdminAddr reads the address of the program's own admin listener from its settings.
 	AdminAddr func() (string, error)
+	// CheckConfig loads the settings as a start would, and says in lines what they amount to.
+	CheckConfig func() ([]string, error)
 
 	flags *flag.FlagSet
 }
@@ -72,6 +74,7 @@ func (p *Program) Build(c config.Common) Build {
 func (p *Program) Run(ctx context.Context, args []string, work func(context.Context) error) int {
 	flags := p.flagSet()
 	version := flags.Bool("version", false, "print the version and exit")
+	checkConfig := flags.Bool("check-config", false, "load the settings and CONFIG_FILE as a start would, name every mistake, and exit: 0, or 2 with mistakes")
 	check := flags.Bool("healthcheck", false, "ask the process that runs with the same settings whether it is ready: exit 0 or 1")
 	err := flags.Parse(args)
 	switch {
@@ -86,6 +89,8 @@ func (p *Program) Run(ctx context.Context, args []string, work func(context.Cont
 	case *version:
 		_, _ = fmt.Fprintln(p.Stdout, p.Name, p.Version)
 		return exitOK
+	case *checkConfig:
+		err = p.checkConfig()
 	case *check:
 		err = p.askReadiness(ctx)
 	default:
@@ -99,6 +104,18 @@ func (p *Program) Run(ctx context.Context, args []string, work func(context.Cont
 		return exitUsage
 	}
 	return exitFailed
+}
+
+func (p *Program) checkConfig() error {
+	lines, err := p.CheckConfig()
+	if err != nil {
+		return Misconfigured(err)
+	}
+	_, err = fmt.Fprintln(p.Stdout, strings.Join(lines, "\n"))
+	if err != nil {
+		return fmt.Errorf("write the summary: %w", err)
+	}
+	return nil
 }
 
 // complain writes one line a mistake.

@@ -121,6 +121,37 @@ func TestBadConfiguration(t *testing.T) {
 	}
 }
 
+// Settings are checked without a gateway to be started, and without anything to connect to.
+func TestCheckConfig(t *testing.T) {
+	t.Parallel()
+	file := configFile(t, `
+models:
+  - {id: A, upstream: one, model_index: 1}
+upstreams:
+  - {name: one, type: exacg, api_keys: ["${ONE}"]}
+  - {name: two, type: openai, url: "http://127.0.0.1:1/v1"}
+`)
+	unused := "\nwarning: upstream two: no model names it"
+	for name, c := range map[string]struct {
+		binary string
+		args   []string
+		env    []string
+		code   int
+		want   string
+	}{
+		"api":                     {"api", nil, []string{"GATEWAY_API_KEY=a,b", file}, 0, "configuration ok: 1 models, 2 upstreams, 2 keys" + unused},
+		"worker":                  {"worker", nil, []string{"ONE=k", file}, 0, "configuration ok: 1 models, 2 upstreams, 1 keys" + unused},
+		"standalone":              {"api", []string{"-standalone"}, []string{"ONE=k", file}, 0, "configuration ok: 1 models, 2 upstreams, 1 keys" + unused},
+		"worker without a secret": {"worker", nil, []string{file, "MAX_ATTEMPTS=0"}, 2, "worker: MAX_ATTEMPTS: 0 is not between 1 and 100\nworker: CONFIG_FILE: config.yaml:5:41: upstreams[0].api_keys[0]: the variable ONE is not set"},
+		"api without a file":      {"api", nil, []string{"GATEWAY_API_KEY=a", "CONFIG_FILE=/nowhere.yaml"}, 2, "api: CONFIG_FILE: read it: open /nowhere.yaml: no such file or directory"},
+	} {
+		p := launch(t, c.binary, append(c.env, "REDIS_URL=redis://127.0.0.1:1/0"), append(c.args, "-check-config")...)
+		if code := p.ended(patience); code != c.code || strings.TrimSpace(p.output()) != c.want {
+			t.Errorf("%s: -check-config exits %d, want %d, and says\n%s\nwant\n%s", name, code, c.code, p.output(), c.want)
+		}
+	}
+}
+
 func TestIdleProcessesStopAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, how := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {

@@ -56,6 +56,7 @@ func (s *Server) order(r *http.Request, ask openai.Ask, previous *openai.Source)
 	if o.spec, err = m.NewSpec(p, rand.Uint32); err != nil {
 		return order{}, inField(err, ask.Field)
 	}
+	clear(p.Extra) // what the model left may be large, and the request may wait for long
 	return o, nil
 }
 

@@ -61,11 +61,15 @@ func (m Model) NewSpec(p Params, random func() uint32) (Spec, error) {
 	if err != nil {
 		return Spec{}, err
 	}
+	extra, err := m.extra(p.Extra)
+	if err != nil {
+		return Spec{}, err
+	}
 	return Spec{
 		Model: m.ID, Upstreams: m.Upstreams, ModelIndex: m.ModelIndex,
 		Prompt: prompt, NegativePrompt: negative,
 		Width: size.Width, Height: size.Height, Steps: steps, CFG: cfg, Quality: quality, Seeds: seeds,
-		Source: p.Source, SourceFile: p.SourceFile, OutputFormat: format, OutputCompression: compression,
+		Source: p.Source, SourceFile: p.SourceFile, Extra: extra, OutputFormat: format, OutputCompression: compression,
 	}, nil
 }
 

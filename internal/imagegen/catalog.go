@@ -22,43 +22,83 @@ type Entry struct {
 	Model Model
 }
 
-// NewCatalog checks the models and lists them. The error joins every mistake there is.
+// ModelError is one thing that makes a model of a list impossible to serve.
+type ModelError struct {
+	Index int    // of the model in the list
+	ID    string // of the model
+	// Field is what is at fault, as CONFIG_FILE names it: steps, limits.steps, aliases[0], ratios["1:1"].
+	Field string
+	Text  string // what is wrong with it
+}
+
+// Error returns all of it on one line.
+func (e *ModelError) Error() string { return fmt.Sprintf("model %q: %s: %s", e.ID, e.Field, e.Text) }
+
+// NewCatalog checks the models and lists them. The error joins every mistake there is, each a [*ModelError].
 func NewCatalog(models []Model) (*Catalog, error) {
-	c := &Catalog{models: slices.Clone(models), byName: make(map[string]int)}
-	var mistakes []error
 	if len(models) == 0 {
-		mistakes = append(mistakes, errors.New("no models: the catalogue needs at least one"))
+		return nil, errors.New("no models: the catalogue needs at least one")
 	}
+	c, found := list(models)
+	if len(found) == 0 {
+		return c, nil
+	}
+	mistakes := make([]error, len(found))
+	for i, e := range found {
+		mistakes[i] = e
+	}
+	return nil, errors.Join(mistakes...)
+}
+
+// CheckModels returns everything that makes one of the models impossible to serve, in their order.
+func CheckModels(models []Model) []*ModelError {
+	_, found := list(models)
+	return found
+}
+
+func list(models []Model) (c *Catalog, found []*ModelError) {
+	c = &Catalog{models: slices.Clone(models), byName: make(map[string]int)}
 	for i, m := range models {
-		for _, err := range append(c.addNames(i), m.mistakes()...) {
-			mistakes = append(mistakes, fmt.Errorf("model %q: %w", m.ID, err))
+		for _, e := range append(c.addNames(i), m.mistakes()...) {
+			found = append(found, &ModelError{Index: i, ID: m.ID, Field: e.field, Text: e.text})
 		}
 	}
-	if len(mistakes) > 0 {
-		return nil, errors.Join(mistakes...)
-	}
-	return c, nil
+	return c, found
+}
+
+// mistake is what is wrong with one field of a model.
+type mistake struct{ field, text string }
+
+// mistakes collects what is wrong with a model.
+type mistakes []mistake
+
+func (m *mistakes) add(field, format string, args ...any) {
+	*m = append(*m, mistake{field, fmt.Sprintf(format, args...)})
 }
 
 // addNames claims the names of model i.
-func (c *Catalog) addNames(i int) (mistakes []error) {
+func (c *Catalog) addNames(i int) (found mistakes) {
 	m := c.models[i]
 	names := append([]string{m.ID}, m.Aliases...)
 	for n, name := range names {
+		field := "id"
+		if n > 0 {
+			field = fmt.Sprintf("aliases[%d]", n-1)
+		}
 		key := strings.ToLower(name)
 		owner, taken := c.byName[key]
 		// The id in another case is an alias without need, not a conflict.
 		respelled := owner == i && strings.EqualFold(name, m.ID) && !slices.Contains(names[:n], name)
 		switch {
 		case name == "" || strings.TrimSpace(name) != name:
-			mistakes = append(mistakes, fmt.Errorf("name %q is empty or has spaces around it", name))
+			found.add(field, "%q is empty or has spaces around it", name)
 		case taken && !respelled:
-			mistakes = append(mistakes, fmt.Errorf("name %q is taken by model %q (case does not count)", name, c.models[owner].ID))
+			found.add(field, "%q is taken by model %q (case does not count)", name, c.models[owner].ID)
 		default:
 			c.byName[key] = i
 		}
 	}
-	return mistakes
+	return found
 }
 
 // Lookup returns the model with that id or alias; case does not count.
@@ -94,58 +134,72 @@ func (c *Catalog) Entries() []Entry {
 }
 
 // mistakes returns what makes the model impossible to serve, apart from its names.
-func (m Model) mistakes() (found []error) {
-	report := func(format string, args ...any) { found = append(found, fmt.Errorf(format, args...)) }
+func (m Model) mistakes() (found mistakes) {
 	if len(m.Upstreams) == 0 || slices.Contains(m.Upstreams, "") {
-		report("no upstream")
+		found.add("upstream", "none is named")
 	}
 	if m.ModelIndex < 0 {
-		report("model index %d is negative", m.ModelIndex)
+		found.add("model_index", "%d is negative", m.ModelIndex)
 	}
+	found = append(found, m.passthroughMistakes()...)
 	l := m.Limits
 	if smallest, largest := l.sides(); l.MinSide < 1 || smallest > largest {
-		report("limits of a side (%s) hold no positive multiple of %d", l.sidesInWords(), sideStep)
+		found.add("limits", "a side of %s can be no positive multiple of %d", l.sidesInWords(), sideStep)
 		return found // every size would be out of limits: one mistake, told once
 	}
 	if l.MinSteps < 1 || l.MinSteps > l.MaxSteps {
-		report("limits of steps (%d to %d) hold no positive number", l.MinSteps, l.MaxSteps)
+		found.add("limits.steps", "%d to %d holds no positive number", l.MinSteps, l.MaxSteps)
 		return found
 	}
 	if !l.holdsSteps(m.Steps) {
-		report("steps %d is outside %d to %d", m.Steps, l.MinSteps, l.MaxSteps)
+		found.add("steps", "%d is outside %d to %d", m.Steps, l.MinSteps, l.MaxSteps)
 	}
 	if !validCFG(m.CFG) {
-		report("cfg %v is not a number from 0 to %v", m.CFG, maxCFG)
+		found.add("cfg", "%v is not a number from 0 to %v", m.CFG, maxCFG)
 	}
 	if !l.holds(m.DefaultSize) {
-		report("default size %s has a side outside %s", m.DefaultSize, l.sidesInWords())
+		found.add("default_size", "%s has a side outside %s", m.DefaultSize, l.sidesInWords())
 	}
 	return append(found, m.tableMistakes()...)
 }
 
+func (m Model) passthroughMistakes() (found mistakes) {
+	for i, name := range m.Passthrough {
+		field := fmt.Sprintf("passthrough[%d]", i)
+		if text := passthroughMistake(name); text != "" {
+			found.add(field, "%s", text)
+		}
+		if slices.Contains(m.Passthrough[:i], name) {
+			found.add(field, "%s is listed twice", name)
+		}
+	}
+	return found
+}
+
 // tableMistakes returns what is wrong with the ratios and the qualities, in the order of their names.
-func (m Model) tableMistakes() (found []error) {
-	report := func(format string, args ...any) { found = append(found, fmt.Errorf(format, args...)) }
+func (m Model) tableMistakes() (found mistakes) {
 	l := m.Limits
 	for _, ratio := range slices.Sorted(maps.Keys(m.Ratios)) {
+		field := fmt.Sprintf("ratios[%q]", ratio)
 		if !validRatio(ratio) {
-			report("ratio %q does not look like 16:9", ratio)
+			found.add(field, "a ratio looks like 16:9")
 		}
 		if size := m.Ratios[ratio]; !l.holds(size) {
-			report("ratio %q: size %s has a side outside %s", ratio, size, l.sidesInWords())
+			found.add(field, "%s has a side outside %s", size, l.sidesInWords())
 		}
 	}
 	smallest, _ := l.sides()
 	for _, name := range slices.Sorted(maps.Keys(m.Qualities)) {
+		field := fmt.Sprintf("qualities[%q]", name)
 		if name != "low" && name != "medium" && name != "high" {
-			report("quality %q can never be asked for: tiers are low, medium and high", name)
+			found.add(field, "it can never be asked for: tiers are low, medium and high")
 		}
 		q := m.Qualities[name]
 		if q.MaxSide != 0 && (q.MaxSide < smallest || q.MaxSide > l.MaxSide) {
-			report("quality %q: longest side %d is outside %d to %d", name, q.MaxSide, smallest, l.MaxSide)
+			found.add(field+".max_side", "%d is outside %d to %d", q.MaxSide, smallest, l.MaxSide)
 		}
 		if q.Steps != 0 && !l.holdsSteps(q.Steps) {
-			report("quality %q: steps %d is outside %d to %d", name, q.Steps, l.MinSteps, l.MaxSteps)
+			found.add(field+".steps", "%d is outside %d to %d", q.Steps, l.MinSteps, l.MaxSteps)
 		}
 	}
 	return found

@@ -38,3 +38,27 @@ type Model struct {
 	// the name the model was asked for.
 	DefaultResponseFormat string
 }
+
+// WithinLimits returns the model with its defaults and tables brought within its limits: sizes scaled down, steps cut off.
+func (m Model) WithinLimits() Model {
+	l := m.Limits
+	m.Steps = min(max(m.Steps, l.MinSteps), l.MaxSteps)
+	m.DefaultSize = l.fit(m.DefaultSize, l.MaxSide)
+	ratios := make(map[string]Size, len(m.Ratios))
+	for ratio, size := range m.Ratios {
+		ratios[ratio] = l.fit(size, l.MaxSide)
+	}
+	qualities := make(map[string]Quality, len(m.Qualities))
+	for name, q := range m.Qualities {
+		if q.MaxSide != 0 {
+			smallest, _ := l.sides()
+			q.MaxSide = min(max(q.MaxSide, smallest), l.MaxSide)
+		}
+		if q.Steps != 0 {
+			q.Steps = min(max(q.Steps, l.MinSteps), l.MaxSteps)
+		}
+		qualities[name] = q
+	}
+	m.Ratios, m.Qualities = ratios, qualities
+	return m
+}

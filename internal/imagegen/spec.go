@@ -15,7 +15,8 @@ type Params struct {
 	Seed           *int64 // nil or -1: a fresh random seed for every picture
 	Source         string // URL of the picture to edit; empty: none
 	SourceFile     string // its name in the image store; empty: it is elsewhere
-	// Extra holds the request's other fields, of which the model takes those it passes through: JSON by name.
+	// Extra holds the request's other fields, of which the model takes those it passes through: JSON by name. Null means
+	// absent.
 	Extra        map[string]json.RawMessage
 	OutputFormat string // png, jpeg, webp or empty
 	// OutputCompression is the quality of a jpeg picture, 0 to 100.

@@ -137,7 +137,23 @@ func (o *object) ask() Ask {
 		Seed:              o.integer64("seed"),
 		OutputFormat:      value(o.text("output_format")),
 		OutputCompression: o.integer("output_compression"),
+		Extra:             o.extra(),
 	}}
+}
+
+// extra returns the members that are not the gateway's own. The model takes those that it passes through.
+func (o *object) extra() map[string]json.RawMessage {
+	var extra map[string]json.RawMessage
+	for name, raw := range o.members {
+		if imagegen.Reserved(name) {
+			continue
+		}
+		if extra == nil {
+			extra = map[string]json.RawMessage{}
+		}
+		extra[name] = raw
+	}
+	return extra
 }
 
 func missing(param, message string) *imagegen.Error {

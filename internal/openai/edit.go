@@ -112,9 +112,11 @@ func (o *object) readForm(form *multipart.Reader) (source *Source, err error) {
 	return nil, errTooManyParts
 }
 
-// formValue turns a field's text into what a JSON body would hold: numbers are read from strings too, booleans are not.
+// formValue turns a field's text into what a JSON body would hold: numbers are read from strings too, booleans are not. What
+// may be for the upstream is a number or a boolean where it looks like one.
 func formValue(name, text string) (json.RawMessage, error) {
-	if name == "stream" && (text == "true" || text == "false") {
+	boolean := text == "true" || text == "false"
+	if boolean && name == "stream" || !imagegen.Reserved(name) && (boolean || isNumber(text)) {
 		return json.RawMessage(text), nil
 	}
 	raw, err := json.Marshal(text)

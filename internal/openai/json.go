@@ -168,10 +168,14 @@ func (o *object) digits(name, want string) (string, bool) {
 	if json.Unmarshal(raw, &quoted) == nil {
 		s = strings.TrimSpace(quoted)
 	}
-	// Go would also read NaN, hex and underscores.
-	if s == "" || (s[0] != '-' && (s[0] < '0' || s[0] > '9')) || !json.Valid([]byte(s)) {
+	if !isNumber(s) {
 		o.fail(name, want)
 		return "", false
 	}
 	return s, true
+}
+
+// isNumber reports whether a text is a number as JSON writes it. Go would also read NaN, hex and underscores.
+func isNumber(s string) bool {
+	return s != "" && (s[0] == '-' || s[0] >= '0' && s[0] <= '9') && json.Valid([]byte(s))
 }
