@@ -23,6 +23,7 @@ import (
 	"github.com/zimage-gateway/zimage-gateway/internal/queue"
 	"github.com/zimage-gateway/zimage-gateway/internal/redisconn"
 	"github.com/zimage-gateway/zimage-gateway/internal/telemetry"
+	"github.com/zimage-gateway/zimage-gateway/internal/upstream"
 	"github.com/zimage-gateway/zimage-gateway/internal/webhook"
 )
 
@@ -53,7 +54,7 @@ func runAPI(ctx context.Context, c config.API, b Build, ready func(net.Addr)) er
 		return fmt.Errorf("REDIS_URL: %w", err)
 	}
 	defer client.Close() //nolint:errcheck // nothing is left to be written
-	catalog, err := newCatalog(c)
+	catalog, models, err := newCatalog(c)
 	if err != nil {
 		return err
 	}
@@ -67,8 +68,14 @@ func runAPI(ctx context.Context, c config.API, b Build, ready func(net.Addr)) er
 	if err != nil {
 		return err
 	}
-	jobs := job.NewService(store, watcher, queue.NewClient(client), job.NewRateLimiter(client), job.ServiceConfig{
+	tasks := queue.NewClient(client)
+	roster := &roster{queue: tasks, models: models, log: b.Log}
+	jobs := job.NewService(store, watcher, tasks, job.NewRateLimiter(client), job.ServiceConfig{
 		MaxPending: c.QueueMaxPending, Drop: job.Drop(c.CancelOnDisconnect),
+		PausesFunc: func(ctx context.Context, upstreams ...string) (map[string]time.Time, error) {
+			return upstream.Pauses(ctx, client, upstreams...)
+		},
+		ServedFunc: roster.filter,
 	}, b.Metrics, b.Log)
 	handlerConfig := httpapi.Config{
 		Jobs: jobs, Catalog: catalog, Keys: clientKeys(c),
@@ -97,9 +104,10 @@ func runAPI(ctx context.Context, c config.API, b Build, ready func(net.Addr)) er
 		_ = public.Close()
 		return err
 	}
-	health := &health{client: client}
+	health := &health{client: client, more: func() []admin.Check { return []admin.Check{roster.check()} }}
 	g := newGroup()
 	g.start(ctx, watcher.Run)
+	g.start(ctx, roster.run)
 	g.start(ctx, jobs.Run)
 	if files != nil {
 		g.start(ctx, files.Run)
@@ -139,7 +147,7 @@ func openFiles(ctx context.Context, c config.API, client redis.UniversalClient, 
 	return s, nil
 }
 
-func newCatalog(c config.API) (*imagegen.Catalog, error) {
+func newCatalog(c config.API) (*imagegen.Catalog, []imagegen.Model, error) {
 	models := slices.Clone(c.Models)
 	if models == nil {
 		models = []imagegen.Model{imagegen.DefaultModel()}
@@ -147,9 +155,9 @@ func newCatalog(c config.API) (*imagegen.Catalog, error) {
 	models[0].Aliases = append(slices.Clone(models[0].Aliases), c.ModelAliases...)
 	catalog, err := imagegen.NewCatalog(models)
 	if err != nil {
-		return nil, Misconfigured(fmt.Errorf("MODEL_ALIASES: %w", err))
+		return nil, nil, Misconfigured(fmt.Errorf("MODEL_ALIASES: %w", err))
 	}
-	return catalog, nil
+	return catalog, models, nil
 }
 
 // clientKeys returns the keys of GATEWAY_API_KEY and those of CONFIG_FILE, with the limits that hold for each.

@@ -19,6 +19,7 @@ const healthTimeout = time.Second
 // health answers whether a process can do its work.
 type health struct {
 	client   redis.UniversalClient
+	more     func() []admin.Check // nil: none
 	draining atomic.Bool
 }
 
@@ -54,6 +55,9 @@ func (h *health) check(ctx context.Context) []admin.Check {
 		}
 	}
 	checks := []admin.Check{redis}
+	if h.more != nil {
+		checks = append(checks, h.more()...)
+	}
 	if h.draining.Load() {
 		checks = append(checks, admin.Check{Name: "lifecycle", Err: errors.New("stopping")})
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/zimage-gateway/zimage-gateway/internal/openai"
 	"github.com/zimage-gateway/zimage-gateway/internal/queue"
 	"github.com/zimage-gateway/zimage-gateway/internal/redisconn"
-	"github.com/zimage-gateway/zimage-gateway/internal/upstream/exacg"
+	"github.com/zimage-gateway/zimage-gateway/internal/upstream"
 	"github.com/zimage-gateway/zimage-gateway/internal/webhook"
 	"github.com/zimage-gateway/zimage-gateway/internal/worker"
 )
@@ -26,22 +26,16 @@ func Worker(ctx context.Context, c config.Worker, b Build) error {
 		return fmt.Errorf("REDIS_URL: %w", err)
 	}
 	defer closeAll()
-	u := c.Upstreams[0]
-	name := u.Name
-	if u.Type != config.TypeExacg {
-		return Misconfigured(fmt.Errorf("CONFIG_FILE: upstream %s: the type %s cannot be called yet", name, u.Type))
-	}
-	upstream, err := exacg.New(exacg.Config{Name: name, URL: u.URL, APIKey: u.APIKeys[0].Value(), Timeout: u.Timeout})
-	if err != nil {
-		return fmt.Errorf("upstream %s: %w", name, err)
-	}
-	defer upstream.CloseIdleConnections()
-	b.Metrics.InitUpstream(name)
 	store := job.NewStore(clients.Commands, c.JobRetention)
 	watcher := job.NewWatcher(clients.Commands, store, b.Log)
 	tasks := queue.NewClient(clients.Commands)
-	processor := worker.NewProcessor(store, watcher, tasks, map[string]worker.Generator{name: upstream}, worker.Config{
-		MaxAttempts: c.MaxAttempts, RetryBaseDelay: c.RetryBaseDelay, RepeatAmbiguous: u.RetryAmbiguous,
+	upstreams, err := newUpstreams(c, clients.Commands, tasks.Resume, b)
+	if err != nil {
+		return err
+	}
+	defer upstreams.closeIdleConnections()
+	processor := worker.NewProcessor(store, watcher, tasks, worker.Config{
+		Upstreams: upstreams.rules, MaxAttempts: c.MaxAttempts, RetryBaseDelay: c.RetryBaseDelay, Keeper: keeper{},
 	}, b.Metrics, b.Log)
 	handlers := queue.Handlers{Picture: processor.Process}
 	if c.WebhookSecret != "" {
@@ -55,8 +49,8 @@ func Worker(ctx context.Context, c config.Worker, b Build) error {
 		handlers.Webhook = notifier.Deliver
 	}
 	server := queue.NewServer(clients, queue.ServerConfig{
-		Upstreams: map[string]int{name: u.MaxConcurrency}, Concurrency: c.Concurrency, GlobalLimit: c.UpstreamMaxConcurrency,
-		ShutdownTimeout: c.ShutdownTimeout, OnPanic: func() { b.Metrics.Panicked("task") },
+		Upstreams: upstreams.limits, Elsewhere: upstreams.elsewhere, Gate: upstream.NewGate(upstreams.pools...),
+		Concurrency: c.Concurrency, GlobalLimit: c.UpstreamMaxConcurrency, ShutdownTimeout: c.ShutdownTimeout, OnPanic: func() { b.Metrics.Panicked("task") },
 	}, b.Log)
 	sweeper := job.NewSweeper(store, tasks, b.Log)
 	health := &health{client: clients.Commands}

@@ -207,10 +207,21 @@ func (s *Server) followJob(w http.ResponseWriter, r *http.Request) error {
 	if r.Method == http.MethodHead {
 		return nil // nothing of the stream would arrive
 	}
-	beat := job.Beat{Every: s.pause, Func: func(ctx context.Context) error { return out.Waiting(s.outlook(ctx, j)) }}
+	var held time.Time
+	tell := func(o job.Outlook) error {
+		held = o.Held
+		return out.Tell(j, o)
+	}
+	beat := job.Beat{Every: s.pause, Func: func(ctx context.Context) error {
+		o := s.outlook(ctx, j)
+		if !o.Held.Equal(held) { // a change of the job's upstream is one of the job, too
+			return tell(o)
+		}
+		return out.Waiting(o)
+	}}
 	return s.jobs.Follow(ctx, x.owner, j.ID, seen, beat, func(now job.Job) error {
 		j = now
-		return out.Tell(j, s.outlook(ctx, j))
+		return tell(s.outlook(ctx, j))
 	})
 }
 

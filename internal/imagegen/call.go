@@ -37,12 +37,17 @@ type CallError struct {
 	Outcome   Outcome
 	Billed    Billed
 	Transient bool // another attempt may succeed
+	// NotUpstream says that the failure is not the upstream's, and says nothing of it: the picture to edit could not be had.
+	NotUpstream bool
 	// RetryAfter is the pause the upstream asked for; zero: none.
 	RetryAfter time.Duration
 	Kind       Kind   // what the client is told once no attempt is left
 	Message    string // for the client; scrubbed
 	Err        error  // for the operator
 }
+
+// Elsewhere reports whether the upstream refused for reasons of its own, so that another may draw the picture.
+func (e *CallError) Elsewhere() bool { return !e.Transient && e.Kind == KindUpstreamAccount }
 
 // Error returns the operator's view of the failure.
 func (e *CallError) Error() string {

@@ -90,6 +90,7 @@ func (r *fieldReader) picture(i int) Picture {
 		Attempts:   int(r.int(pictureField("a", i))),
 		Generation: r.int(pictureField("g", i)),
 		Queue:      r.fields[pictureField("q", i)],
+		Progress:   float64(r.int(pictureField("p", i))) / 100,
 	}
 	var img imagegen.Image
 	if r.json(pictureField("r", i), &img) {
@@ -136,7 +137,7 @@ func decodeStart(reply []any) (Start, error) {
 	switch s.Verdict {
 	case StartGone:
 		return s, nil
-	case StartOwned, StartSpent, StartAmbiguous:
+	case StartOwned:
 		if len(reply) != 2 {
 			return Start{}, errShape
 		}
@@ -144,33 +145,51 @@ func decodeStart(reply []any) (Start, error) {
 		if !ok {
 			return Start{}, errShape
 		}
-		if s.Verdict == StartOwned {
-			s.OwnedFor = time.Duration(ms) * time.Millisecond
-		} else {
-			s.CreatedAt = time.UnixMilli(ms)
-		}
+		s.OwnedFor = time.Duration(ms) * time.Millisecond
 		return s, nil
-	case StartGo:
-		return s, s.decodeGo(reply)
+	case StartGo, StartCopy, StartLook, StartSpent, StartAmbiguous:
+		return s, s.decodeRest(reply)
 	}
 	return Start{}, errShape
 }
 
-func (s *Start) decodeGo(reply []any) error {
-	if len(reply) != 6 {
+// decodeRest reads what stands behind the verdict.
+func (s *Start) decodeRest(reply []any) error {
+	if len(reply) != 9 {
 		return errShape
 	}
-	attempt, ok1 := reply[1].(int64)
-	started, ok2 := reply[2].(int64)
-	created, ok3 := reply[3].(int64)
-	class, ok4 := reply[4].(string)
-	spec, ok5 := reply[5].(string)
-	if !ok1 || !ok2 || !ok3 || !ok4 || !ok5 {
-		return errShape
+	numbers, texts := [9]int64{}, [9]string{}
+	for i, v := range reply {
+		switch v := v.(type) {
+		case int64:
+			numbers[i] = v
+		case string:
+			texts[i] = v
+		default:
+			return errShape
+		}
 	}
-	s.Attempt, s.StartedAt, s.CreatedAt, s.Class = int(attempt), time.UnixMilli(started), time.UnixMilli(created), Class(class)
-	if err := json.Unmarshal([]byte(spec), &s.Spec); err != nil {
+	s.CreatedAt, s.Class = time.UnixMilli(numbers[1]), Class(texts[2])
+	s.Attempt, s.Counted = int(numbers[5]), int(numbers[6])
+	if numbers[7] != 0 {
+		s.StartedAt = time.UnixMilli(numbers[7])
+	}
+	if err := json.Unmarshal([]byte(texts[3]), &s.Spec); err != nil {
 		return fmt.Errorf("decode spec: %w", err)
+	}
+	var w Wish
+	if texts[4] != "" {
+		if err := json.Unmarshal([]byte(texts[4]), &w); err != nil {
+			return fmt.Errorf("decode wish: %w", err)
+		}
+	}
+	s.BaseURL = w.BaseURL
+	if s.Verdict != StartCopy {
+		return nil
+	}
+	s.Attempt, s.Copies = 0, int(numbers[5])
+	if err := json.Unmarshal([]byte(texts[8]), &s.Bought); err != nil {
+		return fmt.Errorf("decode what was bought: %w", err)
 	}
 	return nil
 }

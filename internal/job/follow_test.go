@@ -3,6 +3,7 @@ package job_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -161,5 +162,69 @@ func TestOutlook(t *testing.T) {
 				t.Errorf("outlook, %v (-got +want):\n%s", err, diff)
 			}
 		})
+	}
+}
+
+// Each picture is judged by its own upstream, and one that is spared calls is waited for.
+func TestOutlookOfSeveralUpstreams(t *testing.T) {
+	t.Parallel()
+	fast, slow := job.Pace{Slots: 4, Call: 2 * time.Second}, job.Pace{Slots: 1, Call: 10 * time.Second}
+	for name, c := range map[string]struct {
+		paces  map[string]job.Pace
+		paused time.Duration // from now
+		eta    time.Duration
+		held   bool
+	}{
+		"by its own":                      {map[string]job.Pace{"exacg": fast, "local": slow}, 0, 4 * time.Second, false},
+		"no worker serves it":             {map[string]job.Pace{"local": slow}, 0, 0, false},
+		"by all, if it has not drawn yet": {map[string]job.Pace{"exacg": {Slots: 4}, "local": slow}, 0, 50 * time.Second, false},
+		"it is spared calls":              {map[string]job.Pace{"exacg": fast}, 30 * time.Second, 34 * time.Second, true},
+		"it is being tried again":         {map[string]job.Pace{"exacg": fast}, -time.Second, 4 * time.Second, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var until time.Time
+			s := newSystemWith(t, redistest.Mini(t), job.ServiceConfig{
+				MaxPending: 1000, Drop: job.DropQueued,
+				PausesFunc: func(_ context.Context, upstreams ...string) (map[string]time.Time, error) {
+					if c.paused == 0 || !slices.Contains(upstreams, "exacg") {
+						return nil, nil
+					}
+					until = time.Now().Add(c.paused)
+					return map[string]time.Time{"exacg": until}, nil
+				},
+			})
+			s.queue.places, s.queue.pace, s.queue.paces = []int{4}, slow, c.paces
+			got, err := s.service.Outlook(t.Context(), submit(t, s, newJob(1)))
+			if err != nil || got[0].Position != 4 || got[0].ETA.Round(time.Second) != c.eta || c.held != !got[0].Held.IsZero() || !got[0].Held.Equal(until) {
+				t.Errorf("outlook = %+v, %v; want an ETA of %v, held: %t", got, err, c.eta, c.held)
+			}
+		})
+	}
+}
+
+// A job goes to the first of its model's upstreams that has workers; where none has, it is refused and leaves nothing.
+func TestUpstreamsWithoutWorkers(t *testing.T) {
+	t.Parallel()
+	served := []string{"local"}
+	s := newSystemWith(t, redistest.Mini(t), job.ServiceConfig{
+		MaxPending: 1000, Drop: job.DropQueued,
+		ServedFunc: func(upstreams []string) []string {
+			return slices.DeleteFunc(slices.Clone(upstreams), func(u string) bool { return !slices.Contains(served, u) })
+		},
+	})
+	n := newJob(1)
+	n.Spec.Upstreams = []string{"exacg", "local"}
+	j := submit(t, s, n)
+	if got := j.Pictures[0].Queue; got != "local-express" {
+		t.Errorf("queued in %s, want local-express", got)
+	}
+	served = nil
+	_, err := s.service.Submit(t.Context(), n)
+	if e := imagegen.AsError(err); e.Kind != imagegen.KindUpstreamAccount {
+		t.Errorf("submitted without a worker: %v, want upstream_unavailable", err)
+	}
+	if waiting := s.client.ZCard(t.Context(), "zimage:{admission}:waiting").Val(); waiting != 1 {
+		t.Errorf("%d pictures wait, want 1", waiting)
 	}
 }

@@ -53,6 +53,7 @@ type Picture struct {
 	Image    *imagegen.Image
 	Error    *imagegen.Error // Kind, Param and Message only: causes do not cross Redis
 	Attempts int             // calls made so far
+	Progress float64         // of the call under way, 0 to 1; 0 where nothing is said
 	// Generation and Queue name the task that carries the picture.
 	Generation int64
 	Queue      string

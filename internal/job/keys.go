@@ -29,6 +29,9 @@ const (
 //	g<i>, q<i>              generation and queue of its task
 //	o<i>, u<i>              owner mark: id of the call under way, valid until (unix ms)
 //	a<i>, x<i>              calls made; what is known of the last one's price: open, yes, no or unknown
+//	n<i>.<upstream>         calls to the upstream that count as attempts
+//	d<i>, y<i>              what was bought and is still to be copied (JSON); tries to copy it
+//	p<i>                    how much of it is drawn, in parts of a hundred
 //	c<i>.<a>                ledger entry of call a: "<upstream> <started ms> <duration ms> <outcome> <billed>"
 //	r<i>, e<i>              the picture, or why there is none (JSON)
 //	w:<token>               a caller on the line, until when at most (unix ms)

@@ -2,6 +2,8 @@ package job
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -22,30 +24,55 @@ func (p Pace) Drain(n int) time.Duration {
 	return time.Duration(n) * p.Call / time.Duration(p.Slots)
 }
 
+// Paces are how fast the workers draw: with all upstreams together, and with each that some worker serves.
+type Paces struct {
+	All Pace
+	Of  map[string]Pace // by name
+}
+
+// at returns the pace of an upstream; that of all together where no worker tells one upstream from another.
+func (p Paces) at(upstream string) Pace {
+	own, served := p.Of[upstream]
+	if len(p.Of) > 0 && !served || own.Known() {
+		return own
+	}
+	return p.All
+}
+
 // Outlook is when a job may be done.
 type Outlook struct {
 	Position int           // how many pictures start before its next one, itself included; 0 where none waits
 	ETA      time.Duration // until it is done; 0: nobody knows
+	// Held is when an upstream is tried again that fails, and is spared calls; zero: no picture waits for such a one.
+	Held time.Time
 }
 
 // Outlook estimates when jobs will be done, in one look at the queues.
 func (s *Service) Outlook(ctx context.Context, jobs ...Job) ([]Outlook, error) {
 	var tasks []Task
+	upstreams := map[string]bool{}
 	for _, j := range jobs {
-		tasks = append(tasks, j.ahead()...)
+		for _, t := range j.ahead() {
+			tasks = append(tasks, t)
+			upstreams[t.Upstream()] = true
+		}
 	}
 	all := make([]Outlook, len(jobs))
 	if len(tasks) == 0 {
 		return all, nil
 	}
-	places, pace, err := s.queue.Outlook(ctx, tasks...)
+	places, paces, err := s.queue.Outlook(ctx, tasks...)
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	now := time.Now().Add(s.store.clockSkew())
+	pauses, err := s.cfg.PausesFunc(ctx, slices.Sorted(maps.Keys(upstreams))...)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	now := time.Now()
 	for i, j := range jobs {
 		n := len(j.ahead())
-		all[i] = j.outlook(places[:n], pace, now)
+		all[i] = j.outlook(places[:n], paces, pauses, now, s.store.clockSkew())
 		places = places[n:]
 	}
 	return all, nil
@@ -69,24 +96,35 @@ func (j Job) unfinished() (tasks []Task) {
 	return tasks
 }
 
-// outlook makes an estimate of the places of a job's unfinished pictures.
-func (j Job) outlook(places []int, pace Pace, now time.Time) (o Outlook) {
-	last := 0
-	for _, p := range places {
-		if p > 0 && (o.Position == 0 || p < o.Position) {
-			o.Position = p
+// outlook makes an estimate of the places of a job's unfinished pictures. skew is the clock of its record minus now's.
+func (j Job) outlook(places []int, paces Paces, pauses map[string]time.Time, now time.Time, skew time.Duration) (o Outlook) {
+	last := map[string]int{} // place of the last picture that waits for an upstream
+	for i, t := range j.ahead() {
+		u, place := t.Upstream(), places[i]
+		if place > 0 && (o.Position == 0 || place < o.Position) {
+			o.Position = place
 		}
-		last = max(last, p)
+		last[u] = max(last[u], place)
+		if until := pauses[u]; until.After(o.Held) {
+			o.Held = until
+		}
 	}
-	if len(places) == 0 || !pace.Known() {
-		return o
+	for u, place := range last {
+		pace := paces.at(u)
+		if !pace.Known() {
+			return Outlook{Position: o.Position, Held: o.Held}
+		}
+		// The last picture starts when those before it have, and takes as long as others do. One that waits nowhere is being
+		// drawn, or rests before its next attempt.
+		eta := pace.Drain(place) + pace.Call
+		if place == 0 && !j.StartedAt.IsZero() {
+			eta -= now.Add(skew).Sub(j.StartedAt)
+		}
+		eta = max(eta, time.Second)
+		if until, held := pauses[u]; held && until.After(now) {
+			eta += until.Sub(now)
+		}
+		o.ETA = max(o.ETA, eta)
 	}
-	// The last picture starts when those before it have, and takes as long as others do. One that waits nowhere is being
-	// drawn, or rests before its next attempt.
-	o.ETA = pace.Drain(last) + pace.Call
-	if last == 0 && !j.StartedAt.IsZero() {
-		o.ETA -= now.Sub(j.StartedAt)
-	}
-	o.ETA = max(o.ETA, time.Second)
 	return o
 }

@@ -75,64 +75,87 @@ return {1, at}
 `)
 
 // startScript takes a picture for one call: it sets the owner mark and opens the ledger entry. The same call asking
-// again (a repeated command) gets the same answer and a fresh mark.
+// again (a repeated command) gets the same answer and a fresh mark. A picture that is bought needs no call: it is taken to
+// be copied.
 //
 //	KEYS[1] record
-//	ARGV    image, generation, call id, mark's life (ms), most attempts, repeat ambiguous calls (1|0), job id, channel, upstream
-//	returns {"gone"} | {"owned", ms left} | {"spent", created ms} | {"ambiguous", created ms} |
-//	        {"go", attempt, started ms, created ms, lane, spec}
+//	ARGV    image, generation, call id, mark's life (ms), most counted calls to the upstream, repeat ambiguous calls (1|0),
+//	        job id, channel, upstream, look only (1|0)
+//	returns {"gone"} | {"owned", ms left} |
+//	        {"go" | "copy" | "look" | "spent" | "ambiguous", created ms, lane, spec, wish, calls made (copy: tries to copy),
+//	         counted calls to the upstream, started ms, what was bought}
 var startScript = redis.NewScript(luaNow + `
-local i = ARGV[1]
-local r = redis.call("HMGET", KEYS[1], "status", "s" .. i, "g" .. i, "o" .. i, "u" .. i, "a" .. i, "x" .. i, "created", "class", "spec")
+local i, counted = ARGV[1], "n" .. ARGV[1] .. "." .. ARGV[9]
+local r = redis.call("HMGET", KEYS[1], "status", "s" .. i, "g" .. i, "o" .. i, "u" .. i, "a" .. i, "x" .. i, "created", "class",
+  "spec", "wish", "d" .. i, "y" .. i, counted)
 local status, owner = r[1], r[4]
 if (status ~= "queued" and status ~= "in_progress") or r[2] ~= "pending" or r[3] ~= ARGV[2] then return {"gone"} end
 local at = now()
-local attempt = tonumber(r[6])
+local attempt, n = tonumber(r[6]), tonumber(r[14] or "0")
+local function answer(verdict, calls, started)
+  return {verdict, tonumber(r[8]), r[9], r[10], r[11] or "", calls, n, started, r[12] or ""}
+end
 if owner == ARGV[3] then
   redis.call("HSET", KEYS[1], "u" .. i, str(at + tonumber(ARGV[4])))
+  if r[12] then return answer("copy", tonumber(r[13] or "0"), 0) end
   local c = redis.call("HGET", KEYS[1], "c" .. i .. "." .. str(attempt))
-  return {"go", attempt, tonumber(string.match(c, "^%S+ (%d+)")), tonumber(r[8]), r[9], r[10]}
+  return answer("go", attempt, tonumber(string.match(c, "^%S+ (%d+)")))
 end
 if owner and owner ~= "" and tonumber(r[5]) > at then return {"owned", tonumber(r[5]) - at} end
-if ARGV[6] == "0" and (r[7] == "open" or r[7] == "unknown") then return {"ambiguous", tonumber(r[8])} end
-if attempt >= tonumber(ARGV[5]) then return {"spent", tonumber(r[8])} end
-attempt = attempt + 1
+if r[12] then
+  redis.call("HSET", KEYS[1], "o" .. i, ARGV[3], "u" .. i, str(at + tonumber(ARGV[4])))
+  return answer("copy", tonumber(r[13] or "0"), 0)
+end
+if ARGV[6] == "0" and (r[7] == "open" or r[7] == "unknown") then return answer("ambiguous", attempt, 0) end
+if ARGV[10] == "1" then return answer("look", attempt, 0) end
+if n >= tonumber(ARGV[5]) then return answer("spent", attempt, 0) end
+attempt, n = attempt + 1, n + 1
 redis.call("HSET", KEYS[1], "o" .. i, ARGV[3], "u" .. i, str(at + tonumber(ARGV[4])), "a" .. i, str(attempt), "x" .. i, "open",
-  "c" .. i .. "." .. str(attempt), ARGV[9] .. " " .. str(at) .. " 0 unknown unknown")
+  counted, str(n), "c" .. i .. "." .. str(attempt), ARGV[9] .. " " .. str(at) .. " 0 unknown unknown")
 if status == "queued" then
   redis.call("HSET", KEYS[1], "status", "in_progress", "started", str(at))
   status = "in_progress"
 end
 local v = redis.call("HINCRBY", KEYS[1], "v", 1)
 redis.call("PUBLISH", ARGV[8], ARGV[7] .. " " .. str(v) .. " " .. status)
-return {"go", attempt, at, tonumber(r[8]), r[9], r[10]}
+return answer("go", attempt, at)
 `)
 
 // finishScript closes a call. The ledger entry is always written: what was paid for stays visible. A picture that came
 // is taken even from a worker that lost its mark (it is paid for), as long as no other result was first; a failure
-// counts only from the owner, or where there is none.
+// counts only from the owner, or where there is none. What is bought and still to be copied stays its owner's.
 //
 //	KEYS[1] record
-//	ARGV    image, call id, attempt (0: no call), verdict (done|failed|retry), ledger entry, billed,
-//	        result or error (JSON), retention (ms), job id, channel
+//	ARGV    image, call id, attempt (0: no call), verdict (done|failed|retry|bought|recopy), ledger entry, billed,
+//	        result, error or what was bought (JSON), retention (ms), job id, channel, upstream, the call counts (1|0)
 //	returns {"gone"} | {"late"} | the same again where this very result is there | {status of the job after it, expires ms or "0", due where its webhook is, else ""}
 var finishScript = redis.NewScript(luaNow + luaFinish + `
-local i = ARGV[1]
+local i, verdict = ARGV[1], ARGV[4]
+local bought = verdict == "bought"
 local r = redis.call("HMGET", KEYS[1], "status", "s" .. i, "o" .. i, "u" .. i, "n", "final", "done",
-  ARGV[4] == "done" and "r" .. i or "e" .. i, "expires", "hook")
+  verdict == "done" and "r" .. i or bought and "d" .. i or "e" .. i, "expires", "hook")
 local status, owner, expires, hook = r[1], r[3], "0", ""
 if not status then return {"gone"} end
 local at = now()
 if ARGV[3] ~= "0" then redis.call("HSET", KEYS[1], "c" .. i .. "." .. ARGV[3], ARGV[5]) end
-if r[2] == ARGV[4] and r[8] == ARGV[7] then return {status, r[9] or "0", r[10] == "due" and "due" or ""} end
+if (r[2] == verdict or bought) and r[8] == ARGV[7] then return {status, r[9] or "0", r[10] == "due" and "due" or ""} end
 local owned = owner and owner ~= "" and owner ~= ARGV[2] and tonumber(r[4]) > at
-if r[2] ~= "pending" or (status ~= "queued" and status ~= "in_progress") or (owned and ARGV[4] ~= "done") then return {"late"} end
-redis.call("HDEL", KEYS[1], "o" .. i, "u" .. i)
-if ARGV[3] ~= "0" then redis.call("HSET", KEYS[1], "x" .. i, ARGV[6]) end
-if ARGV[4] ~= "retry" then
+if r[2] ~= "pending" or (status ~= "queued" and status ~= "in_progress") or (owned and verdict ~= "done" and not bought) then return {"late"} end
+redis.call("HDEL", KEYS[1], "p" .. i)
+if not bought then redis.call("HDEL", KEYS[1], "o" .. i, "u" .. i) end
+if ARGV[3] ~= "0" then
+  redis.call("HSET", KEYS[1], "x" .. i, ARGV[6])
+  if ARGV[12] == "0" then redis.call("HINCRBY", KEYS[1], "n" .. i .. "." .. ARGV[11], -1) end
+end
+if bought then
+  redis.call("HSETNX", KEYS[1], "d" .. i, ARGV[7])
+elseif verdict == "recopy" then
+  redis.call("HINCRBY", KEYS[1], "y" .. i, 1)
+elseif verdict ~= "retry" then
   local field, final, done = "e", tonumber(r[6]) + 1, tonumber(r[7])
-  if ARGV[4] == "done" then field, done = "r", done + 1 end
-  redis.call("HSET", KEYS[1], "s" .. i, ARGV[4], field .. i, ARGV[7], "final", str(final), "done", str(done))
+  if verdict == "done" then field, done = "r", done + 1 end
+  redis.call("HDEL", KEYS[1], "d" .. i)
+  redis.call("HSET", KEYS[1], "s" .. i, verdict, field .. i, ARGV[7], "final", str(final), "done", str(done))
   if final == tonumber(r[5]) then
     status = done > 0 and "completed" or "failed"
     expires, hook = finish(KEYS[1], status, at, tonumber(ARGV[8]))
@@ -141,6 +164,45 @@ end
 local v = redis.call("HINCRBY", KEYS[1], "v", 1)
 redis.call("PUBLISH", ARGV[10], ARGV[9] .. " " .. str(v) .. " " .. status)
 return {status, expires, hook}
+`)
+
+// moveScript sends a picture that is not being drawn to the first of other upstreams that may still be asked: its task gets
+// a new generation, in that upstream's queue of the same lane. Running it again is harmless.
+//
+//	KEYS[1] record
+//	ARGV    image, generation, upstream, it refused for its own reasons (1|0), most counted calls to an upstream, lane,
+//	        the other upstreams in the order in which they are tried
+//	returns {generation, queue, class}; {-1, "", ""} where none may be asked; {0, "", ""} where there is nothing to move
+var moveScript = redis.NewScript(luaNow + `
+local i = ARGV[1]
+local r = redis.call("HMGET", KEYS[1], "status", "s" .. i, "g" .. i, "o" .. i, "u" .. i, "class", "q" .. i)
+if (r[1] ~= "queued" and r[1] ~= "in_progress") or r[2] ~= "pending" then return {0, "", ""} end
+if tonumber(r[3]) == tonumber(ARGV[2]) + 1 then return {tonumber(r[3]), r[7], r[6]} end
+if r[3] ~= ARGV[2] or (r[4] and r[4] ~= "" and tonumber(r[5]) > now()) then return {0, "", ""} end
+if ARGV[4] == "1" then redis.call("HSET", KEYS[1], "n" .. i .. "." .. ARGV[3], ARGV[5]) end
+for k = 7, #ARGV do
+  if tonumber(redis.call("HGET", KEYS[1], "n" .. i .. "." .. ARGV[k]) or "0") < tonumber(ARGV[5]) then
+    local queue = ARGV[k] .. "-" .. ARGV[6]
+    redis.call("HSET", KEYS[1], "q" .. i, queue)
+    return {redis.call("HINCRBY", KEYS[1], "g" .. i, 1), queue, r[6]}
+  end
+end
+return {-1, "", ""}
+`)
+
+// progressScript notes how much of a picture is drawn.
+//
+//	KEYS[1] record
+//	ARGV    image, call id, parts of a hundred, job id, channel
+//	returns 1, or 0 where the call is no longer the picture's
+var progressScript = redis.NewScript(luaNow + `
+local i = ARGV[1]
+local r = redis.call("HMGET", KEYS[1], "status", "o" .. i)
+if r[1] ~= "in_progress" or r[2] ~= ARGV[2] then return 0 end
+redis.call("HSET", KEYS[1], "p" .. i, ARGV[3])
+local v = redis.call("HINCRBY", KEYS[1], "v", 1)
+redis.call("PUBLISH", ARGV[5], ARGV[4] .. " " .. string.format("%.0f", v) .. " " .. r[1])
+return 1
 `)
 
 // cancelScript ends a job that is not terminal yet. Its pictures that were drawn stay with it; calls under way hear of it

@@ -17,7 +17,7 @@ type Queue interface {
 	Remove(ctx context.Context, tasks ...Task) error
 	// Outlook returns how many tasks will start before each task, itself included, 0 where it does not wait; and how fast
 	// the workers are.
-	Outlook(ctx context.Context, tasks ...Task) (places []int, pace Pace, err error)
+	Outlook(ctx context.Context, tasks ...Task) (places []int, paces Paces, err error)
 }
 
 // Metrics is told of jobs.
@@ -47,6 +47,11 @@ type ServiceConfig struct {
 	MaxPending int
 	// Drop says which jobs are dropped that nobody waits for any more.
 	Drop Drop
+	// PausesFunc returns when those of the upstreams are tried again that fail, and are spared calls; nil: none ever is.
+	PausesFunc func(ctx context.Context, upstreams ...string) (map[string]time.Time, error)
+	// ServedFunc returns those of the upstreams that some worker serves, in the same order; all of them where no worker
+	// runs that would say so. nil: all always are.
+	ServedFunc func(upstreams []string) []string
 }
 
 // Service makes jobs and waits for them. Its errors are classified ([imagegen.Error]).
@@ -63,6 +68,12 @@ type Service struct {
 
 // NewService joins a store, a running watcher, a queue and a limiter. [Service.Run] must run beside it.
 func NewService(store *Store, watcher *Watcher, queue Queue, limiter Limiter, cfg ServiceConfig, m Metrics, log *slog.Logger) *Service {
+	if cfg.PausesFunc == nil {
+		cfg.PausesFunc = func(context.Context, ...string) (map[string]time.Time, error) { return nil, nil }
+	}
+	if cfg.ServedFunc == nil {
+		cfg.ServedFunc = func(upstreams []string) []string { return upstreams }
+	}
 	return &Service{
 		store: store, watcher: watcher, queue: queue, limiter: limiter, cfg: cfg, metrics: m, log: log, left: newLeftJobs(),
 	}

@@ -193,6 +193,8 @@ type StartOptions struct {
 	MarkTTL         time.Duration // life of the owner mark
 	MaxAttempts     int
 	RepeatAmbiguous bool // repeat calls that may have been paid for
+	// Look says that no call is to be made now: the answer StartLook stands for StartGo and StartSpent.
+	Look bool
 }
 
 // Start asks to draw the task's picture in a call named callID, unique to it; from then on it does not count as waiting.
@@ -202,9 +204,13 @@ func (s *Store) Start(ctx context.Context, t Task, callID, upstream string, o St
 	defer cancel()
 	args := []any{
 		t.Image, t.Generation, callID, o.MarkTTL.Milliseconds(), o.MaxAttempts, o.RepeatAmbiguous,
-		string(t.Job), EventsChannel, upstream,
+		string(t.Job), EventsChannel, upstream, o.Look,
 	}
-	cmd, err := s.withScript(ctx, startScript, recordKey(t.Job), args, func(pipe redis.Pipeliner) { waitsNoMore(ctx, pipe, t) })
+	cmd, err := s.withScript(ctx, startScript, recordKey(t.Job), args, func(pipe redis.Pipeliner) {
+		if !o.Look {
+			waitsNoMore(ctx, pipe, t)
+		}
+	})
 	if err != nil {
 		return Start{}, fmt.Errorf("start task %s: %w", t.ID(), err)
 	}
@@ -252,13 +258,13 @@ func (s *Store) Finish(ctx context.Context, t Task, callID string, f Finish) (En
 	if err != nil {
 		return Ending{}, fmt.Errorf("finish task %s: %w", t.ID(), err)
 	}
-	attempt, entry, billed := 0, "", imagegen.BilledNo
+	attempt, entry, billed, upstream := 0, "", imagegen.BilledNo, ""
 	if f.Call != nil {
-		attempt, entry, billed = f.Call.Attempt, encodeCall(*f.Call), f.Call.Billed
+		attempt, entry, billed, upstream = f.Call.Attempt, encodeCall(*f.Call), f.Call.Billed, f.Call.Upstream
 	}
 	reply, err := finishScript.Run(ctx, s.client, []string{recordKey(t.Job)},
 		t.Image, callID, attempt, string(f.Verdict), entry, string(billed), payload,
-		s.retention.Milliseconds(), string(t.Job), EventsChannel).StringSlice()
+		s.retention.Milliseconds(), string(t.Job), EventsChannel, upstream, !f.Free).StringSlice()
 	if err != nil {
 		return Ending{}, fmt.Errorf("finish task %s: %w", t.ID(), err)
 	}
@@ -277,7 +283,7 @@ func (s *Store) Finish(ctx context.Context, t Task, callID string, f Finish) (En
 			if billed == imagegen.BilledNo {
 				pipe.ZRem(ctx, todayKey(t.Owner), t.waitingMember())
 			}
-		case FinishDone:
+		case FinishDone, FinishBought, FinishRecopy:
 		}
 		if status.Terminal() {
 			s.closed(ctx, pipe, t.Owner, t.Job, reply[1], webhook)
@@ -308,11 +314,11 @@ func (s *Store) closed(ctx context.Context, pipe redis.Pipeliner, owner string, 
 func (f Finish) payload() (string, error) {
 	var v any
 	switch f.Verdict {
-	case FinishDone:
+	case FinishDone, FinishBought:
 		v = f.Image
 	case FinishFailed:
 		v = storedError{Kind: f.Error.Kind, Param: f.Error.Param, Message: f.Error.Message}
-	case FinishRetry:
+	case FinishRetry, FinishRecopy:
 		return "", nil
 	}
 	b, err := json.Marshal(v)

@@ -93,7 +93,15 @@ func (s *Service) try(ctx context.Context, id ID, n New, replaced ID) (sub Submi
 			return sub, nil, err
 		}
 	}
-	tasks := n.tasks(id, a.rank)
+	served := s.cfg.ServedFunc(n.Spec.Upstreams)
+	if len(served) == 0 {
+		s.withdraw(ctx, id, n, a)
+		return sub, nil, &imagegen.Error{
+			Kind:    imagegen.KindUpstreamAccount,
+			Message: fmt.Sprintf("The model %s is not available at the moment: nothing in this gateway draws for it.", n.Spec.Model),
+		}
+	}
+	tasks := n.tasks(id, a.rank, served[0])
 	queues := make([]string, len(tasks))
 	for i, t := range tasks {
 		queues[i] = t.Queue
@@ -206,8 +214,10 @@ func (s *Service) refusal(ctx context.Context, a admission, n New) error {
 	if e.RetryAfter == 0 {
 		e.RetryAfter = fullRetryAfter
 		// When there is room for this job, at the present rate.
-		if _, pace, err := s.queue.Outlook(ctx); err == nil && pace.Known() {
-			e.RetryAfter = pace.Drain(n.Spec.N())
+		if _, paces, err := s.queue.Outlook(ctx); err == nil {
+			if pace := paces.at(n.Spec.Upstreams[0]); pace.Known() {
+				e.RetryAfter = pace.Drain(n.Spec.N())
+			}
 		}
 	}
 	return e

@@ -2,6 +2,7 @@ package job
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
@@ -14,8 +15,6 @@ type Task struct {
 	Generation int64 // a task whose generation is not the record's does nothing
 	Queue      string
 	Owner      string // the job's, by whose digest its waiting pictures are counted; empty: not known
-	// Diverted says that the upstream of the queue is spared calls, and another takes them. It is of the moment, and not kept.
-	Diverted bool
 }
 
 // WebhookQueue is the queue of deliveries.
@@ -38,11 +37,27 @@ func (t Task) ID() string {
 // QueueName returns the queue of an upstream's lane.
 func QueueName(upstream string, lane Lane) string { return upstream + "-" + string(lane) }
 
-// tasks returns the first tasks of a new job, before which so many pictures of its key and class wait.
-func (n New) tasks(id ID, before int) []Task {
+// SplitQueue returns the upstream and the lane of a queue; ok is false where it is none of an upstream's.
+func SplitQueue(queue string) (upstream string, lane Lane, ok bool) {
+	for _, lane := range Lanes() {
+		if u, ok := strings.CutSuffix(queue, "-"+string(lane)); ok {
+			return u, lane, true
+		}
+	}
+	return "", "", false
+}
+
+// Upstream returns the upstream that the task waits for; empty for a delivery.
+func (t Task) Upstream() string { u, _, _ := SplitQueue(t.Queue); return u }
+
+// Lane returns the lane in which the task waits; empty for a delivery.
+func (t Task) Lane() Lane { _, lane, _ := SplitQueue(t.Queue); return lane }
+
+// tasks returns the first tasks of a new job, before which so many pictures of its key and class wait, for an upstream.
+func (n New) tasks(id ID, before int, upstream string) []Task {
 	tasks := make([]Task, n.Spec.N())
 	for i := range tasks {
-		tasks[i] = Task{Job: id, Image: i, Queue: QueueName(n.Spec.Upstreams[0], laneOf(n.Class, before+i+1)), Owner: n.Owner}
+		tasks[i] = Task{Job: id, Image: i, Queue: QueueName(upstream, laneOf(n.Class, before+i+1)), Owner: n.Owner}
 	}
 	return tasks
 }
@@ -51,13 +66,20 @@ func (n New) tasks(id ID, before int) []Task {
 type Start struct {
 	Verdict StartVerdict
 	// OwnedFor is how long the present owner's mark is still good (StartOwned).
-	OwnedFor  time.Duration
-	CreatedAt time.Time // of the job; not known where the verdict is StartGone or StartOwned
-	// The rest belongs to StartGo.
-	Attempt   int       // from 1
-	StartedAt time.Time // of this call
+	OwnedFor time.Duration
+	// The rest is not known where the verdict is StartGone or StartOwned.
+	CreatedAt time.Time // of the job
 	Class     Class
 	Spec      imagegen.Spec
+	BaseURL   string // of links to the gateway; empty: not known
+	// Attempt is the number of this call, from 1; without one, how many there were.
+	Attempt int
+	// Counted is how many calls to this upstream count as attempts, this one included.
+	Counted   int
+	StartedAt time.Time // of this call (StartGo)
+	// Bought is the picture to be copied, and Copies how often that failed (StartCopy).
+	Bought imagegen.Image
+	Copies int
 }
 
 // StartVerdict is the record's answer to a worker that wants to draw a picture.
@@ -66,6 +88,8 @@ type StartVerdict string
 // The answers.
 const (
 	StartGo        StartVerdict = "go"        // draw it: the ledger has the call
+	StartCopy      StartVerdict = "copy"      // copy it: it is drawn, and paid for
+	StartLook      StartVerdict = "look"      // it waits to be drawn (StartOptions.Look)
 	StartGone      StartVerdict = "gone"      // nothing to do: no such job, finished, or replaced by a newer task
 	StartOwned     StartVerdict = "owned"     // somebody is drawing it
 	StartSpent     StartVerdict = "spent"     // all calls were made, and none is known to have ended
@@ -80,14 +104,18 @@ const (
 	FinishDone   FinishVerdict = "done"
 	FinishFailed FinishVerdict = "failed"
 	FinishRetry  FinishVerdict = "retry"
+	FinishBought FinishVerdict = "bought" // it is drawn, and still this call's to copy
+	FinishRecopy FinishVerdict = "recopy" // copying failed, and is to be tried again
 )
 
 // Finish is the end of a call.
 type Finish struct {
 	Verdict FinishVerdict
-	Image   *imagegen.Image // FinishDone
+	Image   *imagegen.Image // FinishDone, FinishBought
 	Error   *imagegen.Error // FinishFailed; its Err is not stored
 	Class   Class           // FinishRetry: of the job
 	// Call is the ledger entry; nil where no call was made (a picture given up before sending).
 	Call *Call
+	// Free says that the call does not count as an attempt: it failed for a reason that the next one will not meet.
+	Free bool
 }

@@ -21,6 +21,7 @@ type stubQueue struct {
 	removed chan job.Task
 	places  []int
 	pace    job.Pace
+	paces   map[string]job.Pace // by upstream
 }
 
 func newStubQueue() *stubQueue {
@@ -41,8 +42,8 @@ func (q *stubQueue) Remove(_ context.Context, tasks ...job.Task) error {
 	return nil
 }
 
-func (q *stubQueue) Outlook(_ context.Context, tasks ...job.Task) ([]int, job.Pace, error) {
-	return q.places[:len(tasks)], q.pace, q.err
+func (q *stubQueue) Outlook(_ context.Context, tasks ...job.Task) ([]int, job.Paces, error) {
+	return q.places[:len(tasks)], job.Paces{All: q.pace, Of: q.paces}, q.err
 }
 
 type noMetrics struct{}

@@ -29,6 +29,9 @@ func (e events) Waiting(o job.Outlook) error {
 	if eta := etaSeconds(o); eta != nil {
 		line = fmt.Appendf(line, " eta=%d", *eta)
 	}
+	if !o.Held.IsZero() {
+		line = append(line, " upstream=paused"...)
+	}
 	return e.write(append(line, '\n'))
 }
 

@@ -2,6 +2,7 @@ package openai
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
@@ -18,9 +19,11 @@ type Job struct {
 	StartedAt     *int64            `json:"started_at"`
 	CompletedAt   *int64            `json:"completed_at"`
 	ExpiresAt     *int64            `json:"expires_at"`
-	QueuePosition *int              `json:"queue_position"` // null: not waiting, or not known
-	ETASeconds    *int              `json:"eta_seconds"`    // until it is done; null: not known
-	Attempts      int               `json:"attempts"`       // calls to the upstream, all pictures together
+	QueuePosition *int              `json:"queue_position"`       // null: not waiting, or not known
+	ETASeconds    *int              `json:"eta_seconds"`          // until it is done; null: not known
+	HeldUntil     *int64            `json:"held_until,omitempty"` // when an upstream that fails is tried again; nil: it waits for none such
+	Progress      *float64          `json:"progress,omitempty"`   // how much is drawn, 0 to 1; nil: the upstream does not say
+	Attempts      int               `json:"attempts"`             // calls to the upstream, all pictures together
 	Request       JobRequest        `json:"request"`
 	Result        *JobResult        `json:"result"` // null until the job is terminal, and without any picture
 	Error         *ErrorObject      `json:"error"`
@@ -90,7 +93,7 @@ func NewJob(j job.Job, outlook job.Outlook) Job {
 		if outlook.Position > 0 {
 			out.QueuePosition = &outlook.Position
 		}
-		out.ETASeconds = etaSeconds(outlook)
+		out.ETASeconds, out.HeldUntil, out.Progress = etaSeconds(outlook), seconds(outlook.Held), progress(j)
 		return out
 	}
 	if have := pictures(j); len(have) > 0 {
@@ -104,6 +107,25 @@ func NewJob(j job.Job, outlook job.Outlook) Job {
 		out.Error = &o
 	}
 	return out
+}
+
+// progress returns how much of all pictures is drawn; nil where the upstreams of those under way do not say.
+func progress(j job.Job) *float64 {
+	var sum float64
+	said := false
+	for _, p := range j.Pictures {
+		switch {
+		case p.Final():
+			sum++
+		case p.Progress > 0:
+			sum += p.Progress
+			said = true
+		}
+	}
+	if !said {
+		return nil
+	}
+	return new(math.Round(100*sum/float64(len(j.Pictures))) / 100)
 }
 
 // etaSeconds returns the estimate in whole seconds, rounded up; nil where there is none.

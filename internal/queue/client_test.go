@@ -19,8 +19,8 @@ func TestRemove(t *testing.T) {
 		client := queue.NewClient(connect(t, url))
 		runs, waits := newTask(job.LaneExpress), newTask(job.LaneExpress)
 		started, release := make(chan job.Task, 3), make(chan struct{})
-		serve(t, url, queue.ServerConfig{Concurrency: 1}, func(_ context.Context, task job.Task) error {
-			started <- task
+		serve(t, url, queue.ServerConfig{Concurrency: 1}, func(_ context.Context, task queue.Errand) error {
+			started <- task.Task
 			<-release
 			return nil
 		})
@@ -67,7 +67,7 @@ func TestLost(t *testing.T) {
 		held := add()
 		taken := make(chan struct{}, 10)
 		release := make(chan struct{})
-		serve(t, url, queue.ServerConfig{}, func(context.Context, job.Task) error {
+		serve(t, url, queue.ServerConfig{}, func(context.Context, queue.Errand) error {
 			taken <- struct{}{}
 			<-release
 			return nil

@@ -30,7 +30,7 @@ func TestTasksDelayedByAWorkerThatIsGone(t *testing.T) {
 		client, task := queue.NewClient(connect(t, url)), newTask(job.LaneNormal)
 		enqueue(t, client, task)
 		failed := make(chan struct{}, 1)
-		stop := serve(t, url, queue.ServerConfig{}, func(context.Context, job.Task) error {
+		stop := serve(t, url, queue.ServerConfig{}, func(context.Context, queue.Errand) error {
 			failed <- struct{}{}
 			return &queue.RetryError{After: delay, Err: errNotYet}
 		})
@@ -38,8 +38,8 @@ func TestTasksDelayedByAWorkerThatIsGone(t *testing.T) {
 		due := time.Now().Add(delay)
 		stop()
 		again := make(chan job.Task, 1)
-		serve(t, url, queue.ServerConfig{}, func(_ context.Context, task job.Task) error {
-			again <- task
+		serve(t, url, queue.ServerConfig{}, func(_ context.Context, task queue.Errand) error {
+			again <- task.Task
 			return nil
 		})
 		if got := receive(t, again, "second run"); got != task {
@@ -56,8 +56,8 @@ func TestScheduledTasks(t *testing.T) {
 	t.Parallel()
 	redistest.Both(t, func(t *testing.T, url string) {
 		ran := make(chan job.Task, 1)
-		serve(t, url, queue.ServerConfig{}, func(_ context.Context, task job.Task) error {
-			ran <- task
+		serve(t, url, queue.ServerConfig{}, func(_ context.Context, task queue.Errand) error {
+			ran <- task.Task
 			return nil
 		})
 		task, began := newTask(job.LaneNormal), time.Now()
@@ -84,7 +84,7 @@ func TestManyTasksComeDueAtOnce(t *testing.T) { //nolint:paralleltest // it meas
 	var mu sync.Mutex
 	tries := make(map[job.ID]int)
 	ran, due := make(chan time.Time, tasks), time.Now().Add(3*time.Second).Truncate(time.Second)
-	serve(t, server.URL(), queue.ServerConfig{Concurrency: 50}, func(_ context.Context, task job.Task) error {
+	serve(t, server.URL(), queue.ServerConfig{Concurrency: 50}, func(_ context.Context, task queue.Errand) error {
 		mu.Lock()
 		defer mu.Unlock()
 		tries[task.Job]++

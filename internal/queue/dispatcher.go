@@ -70,8 +70,10 @@ type Gate interface {
 	// Allow returns how many calls to an upstream there may be at once: -1 is any number. At 0 there is none until a time;
 	// probe says that the next call is the only one, and has to be claimed.
 	Allow(upstream string) (most int, until time.Time, probe bool)
-	// Claim asks for the only call; giveBack is called when it has ended or was not made.
-	Claim(ctx context.Context, upstream string) (giveBack func(context.Context), ok bool, err error)
+	// Claim asks for the only call, whose name is probe; without one, any number of calls may be made after all.
+	Claim(ctx context.Context, upstream string) (probe string, ok bool, err error)
+	// GiveBack is called when the only call has ended or was not made.
+	GiveBack(ctx context.Context, upstream, probe string)
 }
 
 var _ redis.Hook = (*dispatcher)(nil)
@@ -162,30 +164,32 @@ func (d *dispatcher) dequeue(ctx context.Context, cmd redis.Cmder, next redis.Pr
 // take takes a slot for a task of the queue; nil where there is none.
 func (d *dispatcher) take(ctx context.Context, queue string) (*slot, error) {
 	if queue == job.WebhookQueue {
-		return d.deliveries.acquire(ctx, queue, 0)
+		return d.deliveries.acquire(ctx, queue, -1)
 	}
 	upstream := upstreamOf(queue)
-	if d.divert[upstream] {
+	most, _, probe := d.gate.Allow(upstream)
+	if most == 0 && d.divert[upstream] {
 		s := d.slots.local()
 		if s != nil {
 			s.diverted = true
 		}
 		return s, nil
 	}
-	most, _, probe := d.gate.Allow(upstream)
 	if !probe {
-		return d.slots.acquire(ctx, upstream, max(most, 0))
+		return d.slots.acquire(ctx, upstream, most)
 	}
-	giveBack, ok, err := d.gate.Claim(ctx, upstream)
+	name, ok, err := d.gate.Claim(ctx, upstream)
 	if err != nil || !ok {
 		return nil, err
 	}
-	s, err := d.slots.acquire(ctx, upstream, 0)
+	s, err := d.slots.acquire(ctx, upstream, -1)
 	if s == nil {
-		giveBack(ctx)
+		if name != "" {
+			d.gate.GiveBack(ctx, upstream, name)
+		}
 		return nil, err
 	}
-	s.after = giveBack
+	s.probe, s.giveBack = name, d.gate.GiveBack
 	return s, nil
 }
 

@@ -62,7 +62,7 @@ func TestDequeuesAreNotHeldForLong(t *testing.T) {
 			ctx, cancel := context.WithCancel(context.Background())
 			ended, started, release := make(chan error, 1), make(chan struct{}, 2), make(chan struct{})
 			go func() {
-				ended <- s.Run(ctx, queue.Handlers{Picture: func(context.Context, job.Task) error {
+				ended <- s.Run(ctx, queue.Handlers{Picture: func(context.Context, queue.Errand) error {
 					started <- struct{}{}
 					<-release
 					return nil
@@ -93,7 +93,7 @@ func TestPausedQueueIsCheap(t *testing.T) {
 		t.Fatal(err)
 	}
 	ran := make(chan struct{}, 1)
-	serve(t, server.URL(), queue.ServerConfig{}, func(context.Context, job.Task) error {
+	serve(t, server.URL(), queue.ServerConfig{}, func(context.Context, queue.Errand) error {
 		ran <- struct{}{}
 		return nil
 	})

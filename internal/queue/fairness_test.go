@@ -27,9 +27,9 @@ func turns(t *testing.T, url string) (started <-chan job.Task) {
 	t.Helper()
 	c := make(chan job.Task)
 	ctx, cancel := context.WithCancel(context.Background())
-	stop := serve(t, url, queue.ServerConfig{Concurrency: 1}, func(_ context.Context, task job.Task) error {
+	stop := serve(t, url, queue.ServerConfig{Concurrency: 1}, func(_ context.Context, task queue.Errand) error {
 		select {
-		case c <- task:
+		case c <- task.Task:
 		case <-ctx.Done():
 		}
 		return nil

@@ -1,8 +1,6 @@
 package queue
 
 import (
-	"strings"
-
 	"github.com/zimage-gateway/zimage-gateway/internal/job"
 )
 
@@ -29,10 +27,8 @@ func wantedOfKey(upstream string) string { return wantedKey + ":" + upstream }
 
 // upstreamOf returns the upstream of a lane's queue; the queue itself where it is none.
 func upstreamOf(queue string) string {
-	for _, lane := range job.Lanes() {
-		if u, ok := strings.CutSuffix(queue, "-"+string(lane)); ok {
-			return u
-		}
+	if u, _, ok := job.SplitQueue(queue); ok {
+		return u
 	}
 	return queue
 }
@@ -57,17 +53,16 @@ func laneQueues(upstreams []string) (queues [len(laneWeights)][]string) {
 }
 
 // lanesBefore returns the queues of the same upstream whose lanes are served before the queue's.
-func lanesBefore(queue string) []string {
-	for i, lane := range job.Lanes() {
-		upstream, ok := strings.CutSuffix(queue, "-"+string(lane))
-		if !ok {
-			continue
-		}
-		var before []string
-		for _, l := range job.Lanes()[:i] {
-			before = append(before, job.QueueName(upstream, l))
-		}
-		return before
+func lanesBefore(queue string) (before []string) {
+	upstream, lane, ok := job.SplitQueue(queue)
+	if !ok {
+		return nil
 	}
-	return nil
+	for _, l := range job.Lanes() {
+		if l == lane {
+			break
+		}
+		before = append(before, job.QueueName(upstream, l))
+	}
+	return before
 }

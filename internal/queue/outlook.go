@@ -14,7 +14,7 @@ import (
 // Outlook returns each task's place in its queue plus all that waits in the lanes before it, 0 where it does not wait; and
 // how fast the workers draw, as far as that is known. It is one round trip for any number of tasks. Places are estimates:
 // an earlier lane is served more often than a later one, not before it.
-func (c *Client) Outlook(ctx context.Context, tasks ...job.Task) (places []int, pace job.Pace, err error) {
+func (c *Client) Outlook(ctx context.Context, tasks ...job.Task) (places []int, paces job.Paces, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	pipe := c.redis.Pipeline()
@@ -40,7 +40,7 @@ func (c *Client) Outlook(ctx context.Context, tasks ...job.Task) (places []int, 
 		errs = append(errs, n.Err())
 	}
 	if err := errors.Join(errs...); err != nil {
-		return nil, job.Pace{}, fmt.Errorf("look for %d tasks in their queues: %w", len(tasks), err)
+		return nil, job.Paces{}, fmt.Errorf("look for %d tasks in their queues: %w", len(tasks), err)
 	}
 	places = make([]int, len(tasks))
 	for i, t := range tasks {
@@ -53,5 +53,5 @@ func (c *Client) Outlook(ctx context.Context, tasks ...job.Task) (places []int, 
 		}
 		places[i] = int(place)
 	}
-	return places, paceOf(words.Val(), time.Now()), nil
+	return places, pacesOf(words.Val(), time.Now()), nil
 }

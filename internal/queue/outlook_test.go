@@ -93,7 +93,7 @@ func TestPlacesOfMany(t *testing.T) {
 				t.Fatalf("place of task %d = %d", i, place)
 			}
 		}
-		if pace != (job.Pace{}) {
+		if pace.All != (job.Pace{}) || len(pace.Of) != 0 {
 			t.Errorf("pace = %+v without a worker", pace)
 		}
 	})
@@ -128,27 +128,33 @@ func TestWorkersTellTheirPace(t *testing.T) {
 		}
 		pace := func() job.Pace {
 			t.Helper()
-			_, pace, err := client.Outlook(t.Context())
+			_, paces, err := client.Outlook(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
-			return pace
+			return paces.All
 		}
 		if got, want := pace(), (job.Pace{Slots: 2, Call: 10 * time.Second}); got != want {
 			t.Errorf("pace of the peer = %+v, want %+v", got, want)
 		}
 		const call = 100 * time.Millisecond
 		ran := make(chan struct{}, 10)
-		draw := func(context.Context, job.Task) error {
+		draw := func(context.Context, queue.Errand) error {
 			<-time.After(call)
 			ran <- struct{}{}
 			return nil
+		}
+		if _, ok, err := client.Served(t.Context()); ok || err != nil {
+			t.Errorf("some worker says what it serves (%v)", err)
 		}
 		stop := serve(t, url, queue.ServerConfig{Concurrency: 4, GlobalLimit: 5}, draw)
 		waitUntil(t, "the worker is counted, up to the limit", func() bool { return pace().Slots == 5 })
 		waitUntil(t, "what dead workers said is gone", func() bool {
 			return raw.HLen(t.Context(), paceKey).Val() == 2
 		})
+		if served, ok, err := client.Served(t.Context()); !ok || err != nil || len(served) != 1 || served[0] != "exacg" {
+			t.Errorf("served are %v (%v)", served, err)
+		}
 		for range 9 {
 			enqueue(t, client, newTask(job.LaneExpress))
 		}

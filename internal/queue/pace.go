@@ -3,6 +3,11 @@ package queue
 import (
 	"context"
 	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,69 +36,128 @@ type pacer struct {
 	client       redis.UniversalClient
 	self         string // names this process in Redis
 	slots, limit int
+	limits       map[string]int // of the upstreams that it serves
 
 	mu    sync.Mutex
-	mean  time.Duration
-	calls int // at most paceCalls
+	means map[string]mean // by upstream
 
 	// The rest belongs to the goroutine that publishes.
-	said     pace
+	said     string
 	saidAt   time.Time
 	tidiedAt time.Time
 }
 
-// pace is one process' word on itself.
-type pace struct {
+// mean is the mean duration of an upstream's calls lately.
+type mean struct {
+	of    time.Duration
+	calls int // at most paceCalls
+}
+
+func (m mean) with(took time.Duration) mean {
+	m.calls = min(m.calls+1, paceCalls)
+	m.of += (took - m.of) / time.Duration(m.calls)
+	return m
+}
+
+// word is what one process says of itself.
+type word struct {
 	slots, limit int
-	mean         time.Duration // in whole milliseconds
-	calls        int
 	until        time.Time // in whole milliseconds, by the clock of the process: tens of seconds apart are too much for asynq, too
+	all          mean
+	upstreams    map[string]pace
 }
 
-func (p pace) String() string {
-	return fmt.Sprintf("%d %d %d %d %d", p.slots, p.limit, p.mean.Milliseconds(), p.calls, p.until.UnixMilli())
+// pace is what a process says of one upstream.
+type pace struct {
+	limit int // of calls at once over all workers; 0: none
+	mean  mean
 }
 
-// parsePace reads what a process of another version may have written.
-func parsePace(s string) (p pace, ok bool) {
-	var mean, until int64
-	if n, err := fmt.Sscanf(s, "%d %d %d %d %d", &p.slots, &p.limit, &mean, &p.calls, &until); err != nil || n != 5 {
-		return pace{}, false
+// String writes the word: slots, limit, mean (ms), calls and end (unix ms), and for each upstream its name, limit, mean and
+// calls, joined by colons, which no name has.
+func (w word) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d %d %d %d %d", w.slots, w.limit, w.all.of.Milliseconds(), w.all.calls, w.until.UnixMilli())
+	for _, u := range slices.Sorted(maps.Keys(w.upstreams)) {
+		p := w.upstreams[u]
+		fmt.Fprintf(&b, " %s:%d:%d:%d", u, p.limit, p.mean.of.Milliseconds(), p.mean.calls)
 	}
-	if p.slots < 0 || p.limit < 0 || p.calls < 0 || mean < 0 || mean > (24*time.Hour).Milliseconds() {
-		return pace{}, false
-	}
-	p.mean, p.until = time.Duration(mean)*time.Millisecond, time.UnixMilli(until)
-	return p, true
+	return b.String()
 }
 
-// observe counts a picture's handler that ended.
-func (p *pacer) observe(took time.Duration) {
+// parseWord reads what a process of another version may have written.
+func parseWord(s string) (w word, ok bool) {
+	fields := strings.Fields(s)
+	if len(fields) < 5 {
+		return word{}, false
+	}
+	n, ok := numbers(fields[:5])
+	if !ok {
+		return word{}, false
+	}
+	w = word{slots: int(n[0]), limit: int(n[1]), all: mean{milliseconds(n[2]), int(n[3])}, until: time.UnixMilli(n[4]), upstreams: make(map[string]pace)}
+	for _, f := range fields[5:] {
+		name, rest, _ := strings.Cut(f, ":")
+		if n, ok := numbers(strings.Split(rest, ":")); ok && len(n) >= 3 {
+			w.upstreams[name] = pace{limit: int(n[0]), mean: mean{milliseconds(n[1]), int(n[2])}}
+		}
+	}
+	return w, true
+}
+
+// numbers reads whole numbers, none of which is negative or beyond reason.
+func numbers(fields []string) (all []int64, ok bool) {
+	for _, f := range fields {
+		n, err := strconv.ParseInt(f, 10, 64)
+		if err != nil || n < 0 || n > math.MaxInt64/int64(time.Millisecond)/2 {
+			return nil, false
+		}
+		all = append(all, n)
+	}
+	return all, true
+}
+
+func milliseconds(n int64) time.Duration { return min(time.Duration(n)*time.Millisecond, 24*time.Hour) }
+
+// observe counts a picture's call that ended.
+func (p *pacer) observe(upstream string, took time.Duration) {
 	if took < leastCall {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.calls = min(p.calls+1, paceCalls)
-	p.mean += (took - p.mean) / time.Duration(p.calls)
+	if p.means == nil {
+		p.means = make(map[string]mean)
+	}
+	p.means[upstream] = p.means[upstream].with(took)
+	p.means[""] = p.means[""].with(took)
+}
+
+// word returns what is to be said; it holds no time.
+func (p *pacer) word() word {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w := word{slots: p.slots, limit: p.limit, all: p.means[""], upstreams: make(map[string]pace)}
+	for u, limit := range p.limits {
+		w.upstreams[u] = pace{limit: limit, mean: p.means[u]}
+	}
+	return w
 }
 
 // publish says how fast this process is, if that is news or was said long ago. What fails is tried again with the next call.
 func (p *pacer) publish(ctx context.Context) {
-	p.mu.Lock()
-	now := pace{slots: p.slots, limit: p.limit, mean: p.mean.Truncate(time.Millisecond), calls: p.calls}
-	p.mu.Unlock()
-	if now == p.said && time.Since(p.saidAt) < paceRenewal {
+	now := p.word()
+	if now.String() == p.said && time.Since(p.saidAt) < paceRenewal {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, paceTimeout)
 	defer cancel()
-	word := now
-	word.until = time.Now().Add(paceLife)
-	if p.client.HSet(ctx, paceKey, p.self, word.String()).Err() != nil {
+	said := now.String()
+	now.until = time.Now().Add(paceLife)
+	if p.client.HSet(ctx, paceKey, p.self, now.String()).Err() != nil {
 		return
 	}
-	p.said, p.saidAt = now, time.Now()
+	p.said, p.saidAt = said, time.Now()
 	if time.Since(p.tidiedAt) > paceTidy && p.tidy(ctx) == nil {
 		p.tidiedAt = time.Now()
 	}
@@ -107,7 +171,7 @@ func (p *pacer) tidy(ctx context.Context) error {
 	}
 	var stale []string
 	for self, word := range words {
-		if x, ok := parsePace(word); !ok || time.Since(x.until) > paceLife {
+		if x, ok := parseWord(word); !ok || time.Since(x.until) > paceLife {
 			stale = append(stale, self)
 		}
 	}
@@ -127,28 +191,70 @@ func (p *pacer) forget(ctx context.Context) {
 	_ = p.client.HDel(ctx, paceKey, p.self).Err() // it runs out by itself
 }
 
-// paceOf joins the words of all processes: their slots, cut to the least of their limits, and the mean of their calls.
-func paceOf(words map[string]string, now time.Time) job.Pace {
-	var slots, limit, calls int
-	var total time.Duration
-	for _, word := range words {
-		p, ok := parsePace(word)
-		if !ok || now.After(p.until) {
+// pacesOf joins the words of all processes.
+func pacesOf(words map[string]string, now time.Time) job.Paces {
+	var all joined
+	upstreams := make(map[string]*joined)
+	for _, text := range words {
+		w, ok := parseWord(text)
+		if !ok || now.After(w.until) {
 			continue
 		}
-		slots += p.slots
-		if p.limit > 0 && (limit == 0 || p.limit < limit) {
-			limit = p.limit
+		all.add(w.slots, w.limit, w.all)
+		for u, p := range w.upstreams {
+			if upstreams[u] == nil {
+				upstreams[u] = &joined{}
+			}
+			upstreams[u].add(w.slots, w.limit, p.mean)
+			upstreams[u].bound(p.limit)
 		}
-		calls += min(p.calls, paceCalls)
-		total += p.mean * time.Duration(min(p.calls, paceCalls))
 	}
-	if limit > 0 {
-		slots = min(slots, limit)
+	paces := job.Paces{All: all.pace(), Of: make(map[string]job.Pace, len(upstreams))}
+	for u, j := range upstreams {
+		paces.Of[u] = j.pace()
 	}
-	pace := job.Pace{Slots: slots}
-	if calls > 0 {
-		pace.Call = total / time.Duration(calls)
+	return paces
+}
+
+// joined is what several processes say: their slots, cut to the least of their limits, and the mean of their calls.
+type joined struct {
+	slots, limit, calls int
+	total               time.Duration
+}
+
+func (j *joined) add(slots, limit int, m mean) {
+	j.slots += slots
+	j.bound(limit)
+	calls := min(m.calls, paceCalls)
+	j.calls += calls
+	j.total += m.of * time.Duration(calls)
+}
+
+func (j *joined) bound(limit int) {
+	if limit > 0 && (j.limit == 0 || limit < j.limit) {
+		j.limit = limit
 	}
-	return pace
+}
+
+func (j *joined) pace() job.Pace {
+	p := job.Pace{Slots: j.slots}
+	if j.limit > 0 {
+		p.Slots = min(p.Slots, j.limit)
+	}
+	if j.calls > 0 {
+		p.Call = j.total / time.Duration(j.calls)
+	}
+	return p
+}
+
+// Served returns the upstreams that some worker serves at the moment; ok is false where no worker says anything.
+func (c *Client) Served(ctx context.Context) (upstreams []string, ok bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, paceTimeout)
+	defer cancel()
+	words, err := c.redis.HGetAll(ctx, paceKey).Result()
+	if err != nil {
+		return nil, false, fmt.Errorf("read what workers serve: %w", err)
+	}
+	served := pacesOf(words, time.Now()).Of
+	return slices.Sorted(maps.Keys(served)), len(served) > 0, nil
 }

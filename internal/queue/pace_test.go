@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/zimage-gateway/zimage-gateway/internal/job"
 )
 
@@ -22,7 +24,7 @@ func TestPaceOfAllWorkers(t *testing.T) {
 		"means weigh as many calls":           {[]string{"1 0 1000 3 1001", "1 0 5000 1 1001"}, job.Pace{Slots: 2, Call: 2 * time.Second}},
 		"no word weighs more than it may":     {[]string{"1 0 1000 20 1001", "1 0 3000 9999 1001"}, job.Pace{Slots: 2, Call: 2 * time.Second}},
 		"what is too old":                     {[]string{"10 0 8000 20 999"}, job.Pace{}},
-		"what nobody can read":                {[]string{"", "fast", "1 2 3", "-1 0 0 0 1001", "1 0 -5 1 1001", "1 0 9999999999999 1 1001"}, job.Pace{}},
+		"what nobody can read":                {[]string{"", "fast", "1 2 3", "-1 0 0 0 1001", "1 0 -5 1 1001", "1 0 9999999999999999999 1 1001", "1 0 9999999999999999 1 1001"}, job.Pace{}},
 		"a newer version that says more":      {[]string{"10 0 8000 20 1001 more"}, job.Pace{Slots: 10, Call: 8 * time.Second}},
 		"a word that just runs out is good":   {[]string{"10 0 8000 20 1000"}, job.Pace{Slots: 10, Call: 8 * time.Second}},
 		"an old limit does not hold any more": {[]string{"10 0 0 0 1001", "10 3 0 0 999"}, job.Pace{Slots: 10}},
@@ -34,29 +36,45 @@ func TestPaceOfAllWorkers(t *testing.T) {
 			for i, word := range c.words {
 				words[string(rune('a'+i))] = word
 			}
-			if got := paceOf(words, now); got != c.want {
+			if got := pacesOf(words, now).All; got != c.want {
 				t.Errorf("pace = %+v, want %+v", got, c.want)
 			}
 		})
 	}
 }
 
+func TestPaceOfEachUpstream(t *testing.T) {
+	t.Parallel()
+	one := word{slots: 10, all: mean{4 * time.Second, 4}, until: time.UnixMilli(2_000), upstreams: map[string]pace{
+		"exacg": {limit: 4, mean: mean{8 * time.Second, 2}}, "local": {mean: mean{time.Second, 2}},
+	}}
+	two := word{slots: 2, until: time.UnixMilli(2_000), upstreams: map[string]pace{"exacg": {}}}
+	late := word{slots: 5, until: time.UnixMilli(1), upstreams: map[string]pace{"gone": {}}}
+	got := pacesOf(map[string]string{"a": one.String(), "b": two.String(), "c": late.String()}, time.UnixMilli(1_000))
+	want := job.Paces{All: job.Pace{Slots: 12, Call: 4 * time.Second}, Of: map[string]job.Pace{
+		"exacg": {Slots: 4, Call: 8 * time.Second}, "local": {Slots: 10, Call: time.Second},
+	}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("paces (-want +got):\n%s", diff)
+	}
+}
+
 func TestMeanFollowsTheCalls(t *testing.T) {
 	t.Parallel()
 	var p pacer
-	p.observe(time.Millisecond) // found nothing to do
-	if p.calls != 0 {
-		t.Errorf("%d calls after a handler that made none", p.calls)
+	p.observe("exacg", time.Millisecond) // found nothing to do
+	if n := p.means[""].calls; n != 0 {
+		t.Errorf("%d calls after a handler that made none", n)
 	}
-	p.observe(4 * time.Second)
-	p.observe(8 * time.Second)
-	if p.mean != 6*time.Second {
-		t.Errorf("mean of the first two calls = %v, want 6s", p.mean)
+	p.observe("exacg", 4*time.Second)
+	p.observe("local", 8*time.Second)
+	if all, exacg := p.means[""].of, p.means["exacg"].of; all != 6*time.Second || exacg != 4*time.Second {
+		t.Errorf("mean of the first two calls = %v, of the first upstream %v; want 6s and 4s", all, exacg)
 	}
 	for range 100 {
-		p.observe(time.Minute)
+		p.observe("exacg", time.Minute)
 	}
-	if p.mean < 55*time.Second || p.calls != paceCalls {
-		t.Errorf("mean = %v of %d calls, want about a minute of %d", p.mean, p.calls, paceCalls)
+	if m := p.means[""]; m.of < 55*time.Second || m.calls != paceCalls {
+		t.Errorf("mean = %v of %d calls, want about a minute of %d", m.of, m.calls, paceCalls)
 	}
 }

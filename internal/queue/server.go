@@ -53,10 +53,21 @@ func (e *RetryError) Error() string { return fmt.Sprintf("again in %v: %v", e.Af
 // Unwrap returns the reason.
 func (e *RetryError) Unwrap() error { return e.Err }
 
-// Handler does a task's errand. nil ends the task; a *RetryError brings it again; an error that wraps ErrArchive keeps it
+// Errand is a task that was taken.
+type Errand struct {
+	job.Task
+	// Diverted says that its upstream is spared calls, and another takes them.
+	Diverted bool
+	// Probe names the one call that tries whether the upstream is back; empty: it is none.
+	Probe string
+	// CallEnded lets another call be made while the rest of the errand takes its time. It may be called more than once.
+	CallEnded func()
+}
+
+// Handler does an errand. nil ends the task; a *RetryError brings it again; an error that wraps ErrArchive keeps it
 // for operators; any other error is a fault, and the task comes again a little later. The context ends, with the cause
 // ErrStopping, only when the process has no more time: losing asynq's lease does not end it.
-type Handler func(ctx context.Context, t job.Task) error
+type Handler func(ctx context.Context, e Errand) error
 
 // Handlers holds one for each kind of task.
 type Handlers struct {
@@ -88,11 +99,10 @@ func (c ServerConfig) upstreams() []string { return slices.Sorted(maps.Keys(c.Up
 // openGate is a gate that is always open.
 type openGate struct{}
 
-func (openGate) Load(context.Context, redis.Pipeliner) func() { return func() {} }
-func (openGate) Allow(string) (int, time.Time, bool)          { return -1, time.Time{}, false }
-func (openGate) Claim(context.Context, string) (func(context.Context), bool, error) {
-	return nil, false, nil
-}
+func (openGate) Load(context.Context, redis.Pipeliner) func()        { return func() {} }
+func (openGate) Allow(string) (int, time.Time, bool)                 { return -1, time.Time{}, false }
+func (openGate) Claim(context.Context, string) (string, bool, error) { return "", true, nil }
+func (openGate) GiveBack(context.Context, string, string)            {}
 
 // Server takes tasks as they come and runs a handler for each.
 type Server struct {
@@ -131,10 +141,11 @@ func NewServer(c Clients, cfg ServerConfig, log *slog.Logger) *Server {
 	}
 	return &Server{
 		cfg: cfg, log: log, dispatcher: d,
-		pace: &pacer{client: c.Commands, self: pictures.self, slots: cfg.Concurrency, limit: cfg.GlobalLimit},
+		pace: &pacer{client: c.Commands, self: pictures.self, slots: cfg.Concurrency, limit: cfg.GlobalLimit, limits: cfg.Upstreams},
 		asynq: asynq.NewServerFromRedisClient(c.Asynq, asynq.Config{
-			// Slots are the limit; one more lets the next dequeue wait for one.
-			Concurrency: cfg.Concurrency + deliverySlots + 1,
+			// Slots are the limit: each call may be followed by one while its errand is brought to an end, and one more
+			// lets the next dequeue wait for a slot.
+			Concurrency: 2*cfg.Concurrency + deliverySlots + 1,
 			Queues:      queues, TaskCheckInterval: pollInterval, DelayedTaskCheckInterval: delayedInterval,
 			JanitorInterval: janitorInterval, RetryDelayFunc: retryDelay, IsFailure: isFailure,
 			ShutdownTimeout: cfg.ShutdownTimeout + abortGrace, Logger: asynqLogger{log}, LogLevel: asynq.WarnLevel,
@@ -193,22 +204,26 @@ func (s *Server) process(lease, calls context.Context, t *asynq.Task, h Handlers
 	name, _ := asynq.GetQueueName(lease)
 	slot := s.dispatcher.claim(id)
 	task, err := decodeTask(t.Type(), t.Payload(), name)
-	task.Diverted = slot != nil && slot.diverted
 	if err != nil {
 		slot.release(calls)
 		return fmt.Errorf("%w: %w", asynq.SkipRetry, err)
 	}
+	errand := Errand{Task: task}
+	if slot != nil {
+		errand.Diverted, errand.Probe = slot.diverted, slot.probe
+	}
+	handle, began := h.Picture, time.Now()
+	errand.CallEnded = sync.OnceFunc(func() {
+		s.pace.observe(task.Upstream(), time.Since(began))
+		slot.release(calls)
+	})
+	if task.IsWebhook() {
+		handle, errand.CallEnded = h.Webhook, sync.OnceFunc(func() { slot.release(calls) })
+	}
 	done := make(chan error, 1)
 	s.calls.Go(func() {
-		defer slot.release(calls)
-		if task.IsWebhook() {
-			done <- s.guard(calls, task, h.Webhook)
-			return
-		}
-		began := time.Now()
-		err := s.guard(calls, task, h.Picture)
-		s.pace.observe(time.Since(began))
-		done <- err
+		defer errand.CallEnded()
+		done <- s.guard(calls, errand, handle)
 	})
 	select {
 	case err := <-done:
@@ -222,10 +237,10 @@ func (s *Server) process(lease, calls context.Context, t *asynq.Task, h Handlers
 }
 
 // guard turns a handler's panic into an error.
-func (s *Server) guard(ctx context.Context, t job.Task, h Handler) (err error) {
+func (s *Server) guard(ctx context.Context, e Errand, h Handler) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			s.log.ErrorContext(ctx, "task handler panicked", slog.String("job_id", string(t.Job)), slog.Int("image", t.Image),
+			s.log.ErrorContext(ctx, "task handler panicked", slog.String("job_id", string(e.Job)), slog.Int("image", e.Image),
 				slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
 			if s.cfg.OnPanic != nil {
 				s.cfg.OnPanic()
@@ -233,7 +248,7 @@ func (s *Server) guard(ctx context.Context, t job.Task, h Handler) (err error) {
 			err = errors.New("handler panicked")
 		}
 	}()
-	return h(ctx, t)
+	return h(ctx, e)
 }
 
 // retryDelay is asynq's question when a task comes again. asynq keeps the time in whole seconds, rounded down: round up.

@@ -99,8 +99,8 @@ func TestTasksReachTheHandler(t *testing.T) {
 	t.Parallel()
 	redistest.Both(t, func(t *testing.T, url string) {
 		got := make(chan job.Task, 10)
-		serve(t, url, queue.ServerConfig{}, func(_ context.Context, task job.Task) error {
-			got <- task
+		serve(t, url, queue.ServerConfig{}, func(_ context.Context, task queue.Errand) error {
+			got <- task.Task
 			return nil
 		})
 		client := queue.NewClient(connect(t, url))
@@ -120,8 +120,8 @@ func TestDispatchIsEventDriven(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, redistest.Options{AppendOnly: true})
 	got := make(chan job.Task, 1)
-	serve(t, server.URL(), queue.ServerConfig{Concurrency: 1, GlobalLimit: 1}, func(_ context.Context, task job.Task) error {
-		got <- task
+	serve(t, server.URL(), queue.ServerConfig{Concurrency: 1, GlobalLimit: 1}, func(_ context.Context, task queue.Errand) error {
+		got <- task.Task
 		return nil
 	})
 	admin := connect(t, server.URL())
@@ -192,7 +192,7 @@ func TestGlobalLimitHoldsOverWorkers(t *testing.T) { //nolint:paralleltest // it
 		var calls gauge
 		finished := make(chan struct{}, tasks)
 		for range workers {
-			serve(t, url, queue.ServerConfig{Concurrency: 10, GlobalLimit: limit}, func(context.Context, job.Task) error {
+			serve(t, url, queue.ServerConfig{Concurrency: 10, GlobalLimit: limit}, func(context.Context, queue.Errand) error {
 				calls.add(1)
 				<-time.After(200 * time.Millisecond) // long beside what a busy machine takes to hand over a slot
 				calls.add(-1)
@@ -229,7 +229,7 @@ func TestRetryComesAgainSoon(t *testing.T) {
 	redistest.Both(t, func(t *testing.T, url string) {
 		runs := make(chan time.Time, 10)
 		var count atomic.Int64
-		serve(t, url, queue.ServerConfig{}, func(context.Context, job.Task) error {
+		serve(t, url, queue.ServerConfig{}, func(context.Context, queue.Errand) error {
 			runs <- time.Now()
 			if count.Add(1) < 3 {
 				return &queue.RetryError{After: 300 * time.Millisecond, Err: errors.New("not yet")}
@@ -257,10 +257,10 @@ func TestEndsOfAHandler(t *testing.T) {
 		state   asynq.TaskState
 		gone    bool
 	}{
-		"success forgets the task":          {func(context.Context, job.Task) error { return nil }, 0, true},
-		"an archived task stays to be seen": {func(context.Context, job.Task) error { return fmt.Errorf("%w: no", queue.ErrArchive) }, asynq.TaskStateArchived, false},
-		"a fault comes again":               {func(context.Context, job.Task) error { return errors.New("bug") }, asynq.TaskStateRetry, false},
-		"a panic comes again":               {func(context.Context, job.Task) error { panic("bug") }, asynq.TaskStateRetry, false},
+		"success forgets the task":          {func(context.Context, queue.Errand) error { return nil }, 0, true},
+		"an archived task stays to be seen": {func(context.Context, queue.Errand) error { return fmt.Errorf("%w: no", queue.ErrArchive) }, asynq.TaskStateArchived, false},
+		"a fault comes again":               {func(context.Context, queue.Errand) error { return errors.New("bug") }, asynq.TaskStateRetry, false},
+		"a panic comes again":               {func(context.Context, queue.Errand) error { panic("bug") }, asynq.TaskStateRetry, false},
 	}
 	redistest.Both(t, func(t *testing.T, url string) {
 		inspector := asynq.NewInspectorFromRedisClient(connect(t, url))
@@ -268,7 +268,7 @@ func TestEndsOfAHandler(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				ran := make(chan struct{}, 10)
 				var panics atomic.Int64
-				stop := serve(t, url, queue.ServerConfig{OnPanic: func() { panics.Add(1) }}, func(ctx context.Context, task job.Task) error {
+				stop := serve(t, url, queue.ServerConfig{OnPanic: func() { panics.Add(1) }}, func(ctx context.Context, task queue.Errand) error {
 					ran <- struct{}{}
 					return c.handler(ctx, task)
 				})
@@ -313,7 +313,7 @@ func TestAStoppingServerLetsShortCallsEnd(t *testing.T) {
 	redistest.Both(t, func(t *testing.T, url string) {
 		started, ended := make(chan struct{}), make(chan error, 1)
 		release := make(chan struct{})
-		stop := serve(t, url, queue.ServerConfig{}, func(ctx context.Context, _ job.Task) error {
+		stop := serve(t, url, queue.ServerConfig{}, func(ctx context.Context, _ queue.Errand) error {
 			close(started)
 			<-release
 			ended <- ctx.Err()
@@ -333,7 +333,7 @@ func TestAStoppingServerHandsBackLongCalls(t *testing.T) {
 	t.Parallel()
 	redistest.Both(t, func(t *testing.T, url string) {
 		started, cause := make(chan struct{}), make(chan error, 1)
-		stop := serve(t, url, queue.ServerConfig{ShutdownTimeout: 50 * time.Millisecond}, func(ctx context.Context, _ job.Task) error {
+		stop := serve(t, url, queue.ServerConfig{ShutdownTimeout: 50 * time.Millisecond}, func(ctx context.Context, _ queue.Errand) error {
 			close(started)
 			<-ctx.Done()
 			cause <- context.Cause(ctx)
@@ -351,8 +351,8 @@ func TestAStoppingServerHandsBackLongCalls(t *testing.T) {
 			t.Errorf("place of the task that was handed back = %v, %v; want 1", places, err)
 		}
 		again := make(chan job.Task, 1)
-		serve(t, url, queue.ServerConfig{}, func(_ context.Context, task job.Task) error {
-			again <- task
+		serve(t, url, queue.ServerConfig{}, func(_ context.Context, task queue.Errand) error {
+			again <- task.Task
 			return nil
 		})
 		if got := receive(t, again, "second run elsewhere"); got != task {
@@ -364,7 +364,7 @@ func TestAStoppingServerHandsBackLongCalls(t *testing.T) {
 // Idle processes cost Redis next to nothing. Redis counts commands inside scripts too.
 func TestIdleWorkerIsCheap(t *testing.T) { //nolint:paralleltest // it measures time: nothing runs beside it
 	server := redistest.Start(t, redistest.Options{})
-	serveAll(t, server.URL(), queue.ServerConfig{Concurrency: 10}, queue.Handlers{Webhook: func(context.Context, job.Task) error { return nil }})
+	serveAll(t, server.URL(), queue.ServerConfig{Concurrency: 10}, queue.Handlers{Webhook: func(context.Context, queue.Errand) error { return nil }})
 	admin := connect(t, server.URL())
 	waitUntil(t, "the server listens", func() bool { return admin.Exists(t.Context(), "asynq:servers").Val() == 1 })
 	before := commands(t, admin)

@@ -127,8 +127,9 @@ type slot struct {
 	shared   bool // it is counted over all workers
 	diverted bool // its task makes no call: it is to go to another upstream
 	once     sync.Once
-	// after, if set, is called once the slot is free.
-	after func(context.Context)
+	// probe names the call where it is the one that tries an upstream; giveBack is called with it once the slot is free.
+	probe    string
+	giveBack func(ctx context.Context, upstream, probe string)
 }
 
 // size returns the number of local slots, idle whether one is free.
@@ -187,9 +188,12 @@ func (s *slots) local() *slot {
 	}
 }
 
-// acquire takes a slot for a call to an upstream; nil where none is free, here or over all workers. most, if it is not 0,
-// is how many calls there may be at once, whatever the limits say.
+// acquire takes a slot for a call to an upstream; nil where none is free, here or over all workers. most, if it is not
+// negative, is how many calls there may be at once, whatever the limits say.
 func (s *slots) acquire(ctx context.Context, upstream string, most int) (*slot, error) {
+	if most == 0 {
+		return nil, nil
+	}
 	x := s.local()
 	if x == nil {
 		return nil, nil
@@ -244,8 +248,8 @@ func (x *slot) release(ctx context.Context) {
 				slotsKey, wantedKey, wakeKey, slotsOfKey(x.upstream), wantedOfKey(x.upstream), wakeOfKey(x.upstream),
 			}, s.member(x.n), slotToken, wakeCap).Err()
 		}
-		if x.after != nil {
-			x.after(ctx)
+		if x.probe != "" {
+			x.giveBack(ctx, x.upstream, x.probe)
 		}
 		if s.limits.all > 0 {
 			s.retry("")

@@ -17,8 +17,8 @@ import (
 // blocking returns a handler that tells of its start and goes on until release is closed, or gets a value.
 func blocking(release <-chan struct{}) (h queue.Handler, started chan job.Task) {
 	started = make(chan job.Task, 100)
-	return func(ctx context.Context, task job.Task) error {
-		started <- task
+	return func(ctx context.Context, task queue.Errand) error {
+		started <- task.Task
 		select {
 		case <-release:
 		case <-ctx.Done():
@@ -111,8 +111,8 @@ func TestWithoutAHandlerDeliveriesStay(t *testing.T) {
 	t.Parallel()
 	redistest.Both(t, func(t *testing.T, url string) {
 		drawn := make(chan job.Task, 10)
-		serve(t, url, queue.ServerConfig{}, func(_ context.Context, task job.Task) error {
-			drawn <- task
+		serve(t, url, queue.ServerConfig{}, func(_ context.Context, task queue.Errand) error {
+			drawn <- task.Task
 			return nil
 		})
 		client := queue.NewClient(connect(t, url))
@@ -126,8 +126,8 @@ func TestWithoutAHandlerDeliveriesStay(t *testing.T) {
 			t.Errorf("place of the delivery = %v, %v; want 1", places, err)
 		}
 		delivered := make(chan job.Task, 1)
-		serveAll(t, url, queue.ServerConfig{}, queue.Handlers{Webhook: func(_ context.Context, task job.Task) error {
-			delivered <- task
+		serveAll(t, url, queue.ServerConfig{}, queue.Handlers{Webhook: func(_ context.Context, task queue.Errand) error {
+			delivered <- task.Task
 			return nil
 		}})
 		if got := receive(t, delivered, "delivery elsewhere"); got != webhook {
@@ -145,8 +145,8 @@ func TestEndsOfADelivery(t *testing.T) {
 		ends <- fmt.Errorf("%w: 410", queue.ErrArchive)
 		ends <- nil
 		ran := make(chan job.Task, 3)
-		serveAll(t, url, queue.ServerConfig{}, queue.Handlers{Webhook: func(_ context.Context, task job.Task) error {
-			ran <- task
+		serveAll(t, url, queue.ServerConfig{}, queue.Handlers{Webhook: func(_ context.Context, task queue.Errand) error {
+			ran <- task.Task
 			return <-ends
 		}})
 		client, task := queue.NewClient(connect(t, url)), job.WebhookTask(job.NewID())

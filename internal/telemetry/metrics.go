@@ -48,6 +48,13 @@ type Metrics struct {
 	attemptDuration *prometheus.HistogramVec
 	inFlight        *prometheus.GaugeVec
 	retries         *prometheus.CounterVec
+	moves           *prometheus.CounterVec
+	copies          *prometheus.CounterVec
+	copyDuration    *prometheus.HistogramVec
+	paused          *prometheus.GaugeVec
+	keysResting     *prometheus.GaugeVec
+	pointsUsed      *prometheus.CounterVec
+	pointsLeft      *prometheus.GaugeVec
 	panics          *prometheus.CounterVec
 	fetches         *prometheus.CounterVec
 	fetchDuration   *prometheus.HistogramVec
@@ -71,8 +78,15 @@ func NewMetrics(version string) *Metrics {
 		queueWait:       histogram("zimage_queue_wait_seconds", "Time that a picture waited in the queue for its first start.", waitBuckets, "lane"),
 		attempts:        counter("zimage_upstream_attempts_total", "Calls to an upstream that ended.", "upstream", "outcome"),
 		attemptDuration: histogram("zimage_upstream_attempt_duration_seconds", "Duration of calls to an upstream.", attemptBuckets, "upstream", "outcome"),
-		inFlight:        prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "zimage_upstream_in_flight", Help: "Calls to an upstream under way."}, []string{"upstream"}),
+		inFlight:        gauge("zimage_upstream_in_flight", "Calls to an upstream under way.", "upstream"),
 		retries:         counter("zimage_upstream_retries_total", "Pictures put back into the queue for another attempt, by the outcome that caused it.", "upstream", "outcome"),
+		moves:           counter("zimage_upstream_moves_total", "Pictures sent from one upstream to another.", "from", "to"),
+		copies:          counter("zimage_picture_copies_total", "Drawn pictures copied into the image store.", "outcome"),
+		copyDuration:    histogram("zimage_picture_copy_duration_seconds", "Time to fetch, convert and store a drawn picture.", requestBuckets, "outcome"),
+		paused:          gauge("zimage_upstream_paused", "1 while an upstream is spared calls because it fails.", "upstream"),
+		keysResting:     gauge("zimage_upstream_key_resting", "1 while an API key rests because it was refused; keys are numbered as they are configured.", "upstream", "key"),
+		pointsUsed:      counter("zimage_upstream_points_used_total", "Points that an upstream says it took for pictures.", "upstream", "key"),
+		pointsLeft:      gauge("zimage_upstream_remaining_points", "Points that an upstream said last are left.", "upstream", "key"),
 		panics:          counter("zimage_panics_total", "Panics caught.", "where"),
 		fetches:         counter("zimage_picture_fetches_total", "Finished pictures fetched for replies that hold their bytes.", "outcome"),
 		fetchDuration:   histogram("zimage_picture_fetch_duration_seconds", "Time to fetch and convert a finished picture.", requestBuckets, "outcome"),
@@ -89,7 +103,7 @@ func NewMetrics(version string) *Metrics {
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), info,
 		m.requests, m.requestDuration, m.jobsSubmitted, m.jobsRefused, m.jobsJoined, m.jobsFinished, m.jobDuration, m.queueWait,
 		m.attempts, m.attemptDuration, m.inFlight, m.retries, m.panics, m.fetches, m.fetchDuration, m.housekeeping,
-		m.webhooks, m.webhookDuration,
+		m.webhooks, m.webhookDuration, m.moves, m.copies, m.copyDuration, m.paused, m.keysResting, m.pointsUsed, m.pointsLeft,
 	)
 	return m
 }
@@ -98,14 +112,22 @@ func counter(name, help string, labels ...string) *prometheus.CounterVec {
 	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 }
 
+func gauge(name, help string, labels ...string) *prometheus.GaugeVec {
+	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+}
+
 func histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
 	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
 }
 
-// InitUpstream makes the series of an upstream before its first call, so that their rates start at 0 and an alert on
-// an outcome sees its first occurrence.
-func (m *Metrics) InitUpstream(name string) {
+// InitUpstream makes the series of an upstream with so many keys before its first call, so that their rates start at 0 and
+// an alert on an outcome sees its first occurrence.
+func (m *Metrics) InitUpstream(name string, keys int) {
 	m.inFlight.WithLabelValues(name)
+	m.paused.WithLabelValues(name)
+	for i := range keys {
+		m.keysResting.WithLabelValues(name, strconv.Itoa(i+1))
+	}
 	for _, o := range outcomes {
 		m.attempts.WithLabelValues(name, string(o))
 		m.retries.WithLabelValues(name, string(o))
@@ -172,6 +194,43 @@ func (m *Metrics) AttemptDone(upstream, outcome string, d time.Duration) {
 // PictureRetried counts a picture that gets another attempt after one with the outcome.
 func (m *Metrics) PictureRetried(upstream, outcome string) {
 	m.retries.WithLabelValues(upstream, outcome).Inc()
+}
+
+// PictureMoved counts a picture that goes from one upstream to another.
+func (m *Metrics) PictureMoved(from, to string) { m.moves.WithLabelValues(from, to).Inc() }
+
+// PictureCopied counts a drawn picture that was stored in d: kept, failed (it is tried again), refused (it cannot be handed
+// out) or passed_through (its upstream's own address is handed out).
+func (m *Metrics) PictureCopied(outcome string, d time.Duration) {
+	m.copies.WithLabelValues(outcome).Inc()
+	m.copyDuration.WithLabelValues(outcome).Observe(d.Seconds())
+}
+
+// UpstreamPaused notes whether an upstream is spared calls.
+func (m *Metrics) UpstreamPaused(upstream string, paused bool) {
+	m.paused.WithLabelValues(upstream).Set(oneIf(paused))
+}
+
+// KeyRests notes whether a key of an upstream, numbered from 1, rests.
+func (m *Metrics) KeyRests(upstream string, key int, rests bool) {
+	m.keysResting.WithLabelValues(upstream, strconv.Itoa(key)).Set(oneIf(rests))
+}
+
+// Points notes what an upstream says of the account that a key belongs to; nil is nothing.
+func (m *Metrics) Points(upstream string, key int, used, left *float64) {
+	if used != nil && *used > 0 {
+		m.pointsUsed.WithLabelValues(upstream, strconv.Itoa(key)).Add(*used)
+	}
+	if left != nil {
+		m.pointsLeft.WithLabelValues(upstream, strconv.Itoa(key)).Set(*left)
+	}
+}
+
+func oneIf(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
 }
 
 // WebhookDone counts a try to deliver a webhook that ended after d: delivered, failed (it is tried again) or given_up.

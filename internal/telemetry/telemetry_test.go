@@ -117,7 +117,7 @@ func TestMetricsAfterWork(t *testing.T) {
 func TestInitUpstreamStartsAtZero(t *testing.T) {
 	t.Parallel()
 	m := telemetry.NewMetrics("dev")
-	m.InitUpstream("exacg")
+	m.InitUpstream("exacg", 1)
 	lines := scrape(t, m)
 	for _, outcome := range []string{"ok", "refused", "auth", "quota", "rate_limited", "timeout", "network", "status", "malformed", "cancelled"} {
 		if want := `zimage_upstream_attempts_total{outcome="` + outcome + `",upstream="exacg"} 0`; !lines[want] {
@@ -145,7 +145,7 @@ func TestInitWebhooksStartsAtZero(t *testing.T) {
 func TestMetricNames(t *testing.T) {
 	t.Parallel()
 	m := telemetry.NewMetrics("dev")
-	m.InitUpstream("exacg")
+	m.InitUpstream("exacg", 1)
 	seen := map[string]bool{}
 	for line := range scrape(t, m) {
 		for _, prefix := range []string{"zimage_", "go_", "process_", "promhttp_"} {

@@ -57,7 +57,7 @@ func NewNotifier(d Deliveries, s Sender, render func(job.Job) any, m NotifierMet
 
 // Deliver makes one try to tell of the end of the task's job; it is a [queue.Handler] for the tasks of job.WebhookQueue.
 // An event whose arrival cannot be recorded is sent again, with the same id.
-func (n *Notifier) Deliver(ctx context.Context, t job.Task) error {
+func (n *Notifier) Deliver(ctx context.Context, t queue.Errand) error {
 	d, due, err := n.deliveries.BeginDelivery(ctx, t.Job)
 	switch {
 	case err != nil && ctx.Err() != nil:

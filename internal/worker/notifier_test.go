@@ -165,7 +165,7 @@ func TestDeliver(t *testing.T) {
 			t.Parallel()
 			p := newPost(c.ago, c.answer)
 			p.deliveries.tries = c.tries
-			err := p.notifier.Deliver(t.Context(), p.task)
+			err := p.notifier.Deliver(t.Context(), queue.Errand{Task: p.task})
 			retry, again := errors.AsType[*queue.RetryError](err)
 			if again != (c.after != 0) || errors.Is(err, queue.ErrArchive) != c.archive || (err == nil) != (c.after == 0 && !c.archive) {
 				t.Fatalf("error = %v", err)
@@ -200,7 +200,7 @@ func TestDeliver(t *testing.T) {
 func TestDeliverSendsTheEvent(t *testing.T) {
 	t.Parallel()
 	p := newPost(time.Minute, nil)
-	if err := p.notifier.Deliver(t.Context(), p.task); err != nil {
+	if err := p.notifier.Deliver(t.Context(), queue.Errand{Task: p.task}); err != nil {
 		t.Fatal(err)
 	}
 	want, err := webhook.NewMessage(p.deliveries.job, map[string]any{"id": p.task.Job, "object": "job"})
@@ -223,7 +223,7 @@ func TestDeliverNothing(t *testing.T) {
 			t.Parallel()
 			p := newPost(0, nil)
 			change(p)
-			if err := p.notifier.Deliver(t.Context(), p.task); err != nil {
+			if err := p.notifier.Deliver(t.Context(), queue.Errand{Task: p.task}); err != nil {
 				t.Error(err)
 			}
 			if len(p.sends.got) != 0 || len(p.metrics.counts) != 0 || p.log.String() != "" {
@@ -238,7 +238,7 @@ func TestDeliverOfAJobThatGoesOn(t *testing.T) {
 	t.Parallel()
 	p := newPost(0, nil)
 	p.deliveries.job.Status = job.StatusInProgress
-	err := p.notifier.Deliver(t.Context(), p.task)
+	err := p.notifier.Deliver(t.Context(), queue.Errand{Task: p.task})
 	if _, again := errors.AsType[*queue.RetryError](err); err == nil || again || len(p.sends.got) != 0 {
 		t.Errorf("error = %v, sent %d", err, len(p.sends.got))
 	}
@@ -266,7 +266,7 @@ func TestDeliverWithoutTheRecord(t *testing.T) {
 			if c.begin {
 				p.deliveries.beginErr = away
 			}
-			err := p.notifier.Deliver(t.Context(), p.task)
+			err := p.notifier.Deliver(t.Context(), queue.Errand{Task: p.task})
 			retry, again := errors.AsType[*queue.RetryError](err)
 			if !again || retry.After < time.Second || retry.After > 10*time.Second || !errors.Is(err, away) || errors.Is(err, queue.ErrArchive) {
 				t.Errorf("error = %v", err)
@@ -308,7 +308,7 @@ func TestDeliverWhileStopping(t *testing.T) {
 				cancel(queue.ErrStopping)
 				p.deliveries.beginErr = ctx.Err()
 			}
-			err := p.notifier.Deliver(ctx, p.task)
+			err := p.notifier.Deliver(ctx, queue.Errand{Task: p.task})
 			if c.settled != "" {
 				if err != nil || p.deliveries.settled != c.settled || p.deliveries.endDone {
 					t.Errorf("error = %v, settled: %q", err, p.deliveries.settled)
@@ -330,7 +330,7 @@ func TestDeliverForADay(t *testing.T) {
 		p := newPost(0, errors.New("no route"))
 		start := time.Now()
 		for {
-			err := p.notifier.Deliver(t.Context(), p.task)
+			err := p.notifier.Deliver(t.Context(), queue.Errand{Task: p.task})
 			retry, again := errors.AsType[*queue.RetryError](err)
 			if !again {
 				if !errors.Is(err, queue.ErrArchive) {
@@ -351,7 +351,7 @@ func TestDeliverForADay(t *testing.T) {
 		if n := len(p.sends.got); n < 30 || n > 34 {
 			t.Errorf("%d tries", n)
 		}
-		if err := p.notifier.Deliver(t.Context(), p.task); err != nil || p.deliveries.settled != "given up" {
+		if err := p.notifier.Deliver(t.Context(), queue.Errand{Task: p.task}); err != nil || p.deliveries.settled != "given up" {
 			t.Errorf("afterwards: %v, %q", err, p.deliveries.settled)
 		}
 	})

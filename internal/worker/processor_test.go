@@ -3,21 +3,16 @@ package worker_test
 import (
 	"context"
 	"errors"
-	"log/slog"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/redis/go-redis/v9"
 
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 	"github.com/zimage-gateway/zimage-gateway/internal/job"
 	"github.com/zimage-gateway/zimage-gateway/internal/queue"
-	"github.com/zimage-gateway/zimage-gateway/internal/redisconn"
 	"github.com/zimage-gateway/zimage-gateway/internal/redistest"
-	"github.com/zimage-gateway/zimage-gateway/internal/worker"
 )
 
 func TestMain(m *testing.M) { redistest.Main(m) }
@@ -36,6 +31,8 @@ func (s *script) Generate(ctx context.Context, o imagegen.Order) (imagegen.Drawi
 	s.mu.Unlock()
 	return step(ctx)
 }
+
+func (s *script) CloseIdleConnections() {}
 
 func answers(steps ...func(ctx context.Context) (imagegen.Drawing, error)) *script {
 	return &script{steps: steps}
@@ -67,95 +64,6 @@ var (
 	}
 )
 
-// metrics counts what it is told.
-type metrics struct {
-	mu     sync.Mutex
-	counts map[string]int
-}
-
-func (m *metrics) count(what ...string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.counts == nil {
-		m.counts = make(map[string]int)
-	}
-	m.counts[strings.Join(what, " ")]++
-}
-
-func (m *metrics) QueueWait(lane string, _ time.Duration)            { m.count("wait", lane) }
-func (m *metrics) AttemptStarted(string)                             {}
-func (m *metrics) AttemptDone(upstream, out string, _ time.Duration) { m.count(upstream, out) }
-func (m *metrics) PictureRetried(_, outcome string)                  { m.count("retried", outcome) }
-func (m *metrics) JobFinished(status string, _ time.Duration)        { m.count("job", status) }
-func (m *metrics) Panicked(string)                                   { m.count("panic") }
-
-// bench is a worker with one waiting picture.
-type bench struct {
-	t         *testing.T
-	client    redis.UniversalClient
-	store     *job.Store
-	task      job.Task
-	processor *worker.Processor
-	metrics   *metrics
-	queued    queued
-}
-
-// queued are the tasks that follow the end of a job.
-type queued struct{ tasks []job.Task }
-
-func (q *queued) Enqueue(_ context.Context, tasks ...job.Task) error {
-	q.tasks = append(q.tasks, tasks...)
-	return nil
-}
-
-func newBench(t *testing.T, upstream worker.Generator, tune ...func(*worker.Config)) *bench {
-	t.Helper()
-	return newBenchOn(t, redistest.Mini(t), upstream, tune...)
-}
-
-func newBenchOn(t *testing.T, url string, upstream worker.Generator, tune ...func(*worker.Config)) *bench {
-	t.Helper()
-	client, err := redisconn.New(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = client.Close() })
-	b := &bench{t: t, client: client, store: job.NewStore(client, time.Hour), metrics: &metrics{}}
-	b.task = job.Task{Job: job.NewID(), Queue: "exacg-express"}
-	_, err = b.store.Create(t.Context(), b.task.Job, job.New{Class: job.ClassInteractive, Spec: imagegen.Spec{
-		Model: "Z-Image", Upstreams: []string{"exacg"}, ModelIndex: 5, Prompt: "a cat", Width: 64, Height: 64, Steps: 8, CFG: 7, Seeds: []uint32{1},
-	}}, []string{b.task.Queue}, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := worker.Config{MaxAttempts: 3, RetryBaseDelay: time.Second, RepeatAmbiguous: true}
-	for _, f := range tune {
-		f(&cfg)
-	}
-	watcher := job.NewWatcher(client, b.store, slog.New(slog.DiscardHandler))
-	watching, stop := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = watcher.Run(watching)
-	}()
-	t.Cleanup(func() {
-		stop()
-		<-ended
-	})
-	b.processor = worker.NewProcessor(b.store, watcher, &b.queued, map[string]worker.Generator{"exacg": upstream}, cfg, b.metrics, slog.New(slog.DiscardHandler))
-	return b
-}
-
-func (b *bench) job() job.Job {
-	b.t.Helper()
-	j, err := b.store.Get(context.Background(), b.task.Job)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return j
-}
-
 // pause returns what the queue is asked to wait; false where the task is not to come again.
 func pause(err error) (time.Duration, bool) {
 	retry, ok := errors.AsType[*queue.RetryError](err)
@@ -165,14 +73,14 @@ func pause(err error) (time.Duration, bool) {
 	return retry.After, true
 }
 
-func strict(c *worker.Config) { c.RepeatAmbiguous = false }
-func once(c *worker.Config)   { c.MaxAttempts = 1 }
+func strict(s *setup) { s.repeatAmbiguous = false }
+func once(s *setup)   { s.cfg.MaxAttempts = 1 }
 
 func TestOneCall(t *testing.T) {
 	t.Parallel()
 	cases := map[string]struct {
 		answer  func(context.Context) (imagegen.Drawing, error)
-		tune    func(*worker.Config)
+		tune    func(*setup)
 		status  job.Status
 		kind    imagegen.Kind
 		outcome job.CallOutcome
@@ -220,10 +128,10 @@ func TestOneCall(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if c.tune == nil {
-				c.tune = func(*worker.Config) {}
+				c.tune = func(*setup) {}
 			}
 			b := newBench(t, answers(c.answer), c.tune)
-			err := b.processor.Process(t.Context(), b.task)
+			err := b.process(t.Context())
 			after, again := pause(err)
 			if again != (c.after[1] > 0) || after < c.after[0] || after > c.after[1] {
 				t.Errorf("comes again: %t after %v, want %v", again, after, c.after)
@@ -249,14 +157,14 @@ func TestAttemptsAreCountedInTheLedger(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, answers(failing(busy), failing(unreachable), picture))
 	for range 2 {
-		if _, again := pause(b.processor.Process(t.Context(), b.task)); !again {
+		if _, again := pause(b.process(t.Context())); !again {
 			t.Fatal("the picture does not come again")
 		}
 	}
-	if err := b.processor.Process(t.Context(), b.task); err != nil {
+	if err := b.process(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.processor.Process(t.Context(), b.task); err != nil {
+	if err := b.process(t.Context()); err != nil {
 		t.Errorf("a task that comes after the end: %v", err)
 	}
 	j := b.job()
@@ -282,9 +190,9 @@ func TestAPictureIsDrawnByOne(t *testing.T) {
 	})
 	b := newBench(t, upstream)
 	ended := make(chan error, 1)
-	go func() { ended <- b.processor.Process(t.Context(), b.task) }()
+	go func() { ended <- b.process(t.Context()) }()
 	<-started
-	after, again := pause(b.processor.Process(t.Context(), b.task))
+	after, again := pause(b.process(t.Context()))
 	if !again || after < 50*time.Second || after > 62*time.Second {
 		t.Errorf("a second worker comes again: %t after %v, want the rest of the owner's minute", again, after)
 	}
@@ -301,7 +209,7 @@ func TestAPictureIsDrawnByOne(t *testing.T) {
 func TestHandBack(t *testing.T) {
 	t.Parallel()
 	// process runs the task and stops the worker in mid-call.
-	process := func(t *testing.T, tune func(*worker.Config)) (*bench, error) {
+	process := func(t *testing.T, tune func(*setup)) (*bench, error) {
 		t.Helper()
 		ctx, stop := context.WithCancelCause(t.Context())
 		cut := func(ctx context.Context) (imagegen.Drawing, error) {
@@ -313,18 +221,18 @@ func TestHandBack(t *testing.T) {
 			}
 		}
 		b := newBench(t, answers(cut, picture), tune)
-		return b, b.processor.Process(ctx, b.task)
+		return b, b.process(ctx)
 	}
 	t.Run("the task comes again at once", func(t *testing.T) {
 		t.Parallel()
-		b, err := process(t, func(*worker.Config) {})
+		b, err := process(t, func(*setup) {})
 		if after, again := pause(err); !again || after != 0 {
 			t.Errorf("comes again: %t after %v, want at once", again, after)
 		}
 		if got := b.job().Calls[0]; got.Outcome != job.CallCancelled || got.Billed != imagegen.BilledUnknown {
 			t.Errorf("ledger says %s, billed %s", got.Outcome, got.Billed)
 		}
-		if err := b.processor.Process(t.Context(), b.task); err != nil {
+		if err := b.process(t.Context()); err != nil {
 			t.Errorf("the next worker: %v", err)
 		}
 	})
@@ -351,7 +259,7 @@ func TestResultOutlivesAnOutage(t *testing.T) {
 		return picture(ctx)
 	}))
 	ended := make(chan error, 1)
-	go func() { ended <- b.processor.Process(t.Context(), b.task) }()
+	go func() { ended <- b.process(t.Context()) }()
 	<-started
 	server.Kill()
 	close(release)
@@ -378,7 +286,7 @@ func TestStoppingEndsTheWaitForRedis(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	timer := time.AfterFunc(50*time.Millisecond, func() { cancel(queue.ErrStopping) })
 	defer timer.Stop()
-	if _, again := pause(b.processor.Process(ctx, b.task)); !again {
+	if _, again := pause(b.process(ctx)); !again {
 		t.Error("the task is not handed back")
 	}
 }
@@ -396,7 +304,7 @@ func TestCancellingAJobInterruptsItsCall(t *testing.T) {
 			}
 		}))
 		done := make(chan error, 1)
-		go func() { done <- b.processor.Process(context.Background(), b.task) }()
+		go func() { done <- b.process(context.Background()) }()
 		<-started
 		if end, err := b.store.Cancel(t.Context(), b.task.Job, nil, false); err != nil || end.Status != job.StatusCancelled {
 			t.Fatalf("end = %v, %v", end, err)
@@ -413,7 +321,7 @@ func TestCancellingAJobInterruptsItsCall(t *testing.T) {
 		if j.Status != job.StatusCancelled || len(j.Calls) != 1 || j.Calls[0].Outcome != job.CallCancelled || j.Calls[0].Billed != imagegen.BilledUnknown {
 			t.Errorf("job = %+v", j)
 		}
-		if err := b.processor.Process(t.Context(), b.task); err != nil {
+		if err := b.process(t.Context()); err != nil {
 			t.Errorf("the task of a cancelled job ended with %v", err)
 		}
 	})

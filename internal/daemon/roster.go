@@ -1,0 +1,99 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/zimage-gateway/zimage-gateway/internal/admin"
+	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
+	"github.com/zimage-gateway/zimage-gateway/internal/queue"
+)
+
+const (
+	// rosterInterval is how often it is asked which upstreams have workers.
+	rosterInterval = 5 * time.Second
+	rosterTimeout  = 3 * time.Second
+)
+
+// roster knows which upstreams some worker serves. Processes read their own files: a model may name an upstream that no
+// worker knows, and its pictures would wait for ever.
+type roster struct {
+	queue  *queue.Client
+	models []imagegen.Model
+	log    *slog.Logger
+	served atomic.Pointer[[]string] // nil: no worker says anything
+	told   string                   // the models that were logged last
+}
+
+// run asks until ctx ends.
+func (r *roster) run(ctx context.Context) error {
+	tick := time.NewTicker(rosterInterval)
+	defer tick.Stop()
+	for {
+		r.look(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func (r *roster) look(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, rosterTimeout)
+	defer cancel()
+	served, ok, err := r.queue.Served(ctx)
+	switch {
+	case err != nil:
+		return // what was known last is the best guess
+	case !ok:
+		r.served.Store(nil)
+	default:
+		r.served.Store(&served)
+	}
+	if orphans := r.orphans(); orphans != r.told {
+		r.told = orphans
+		if orphans != "" {
+			r.log.ErrorContext(ctx, "no worker serves any upstream of these models: requests for them are refused",
+				slog.String("models", orphans), slog.Any("served", served))
+			return
+		}
+		r.log.InfoContext(ctx, "every model has a worker", slog.Any("served", served))
+	}
+}
+
+// filter returns those of the upstreams that some worker serves; all of them where no worker says anything.
+func (r *roster) filter(upstreams []string) []string {
+	served := r.served.Load()
+	if served == nil {
+		return upstreams
+	}
+	return slices.DeleteFunc(slices.Clone(upstreams), func(u string) bool { return !slices.Contains(*served, u) })
+}
+
+// orphans returns the models whose upstreams no worker serves.
+func (r *roster) orphans() string {
+	var ids []string
+	for _, m := range r.models {
+		if len(r.filter(m.Upstreams)) == 0 {
+			ids = append(ids, m.ID)
+		}
+	}
+	return strings.Join(ids, ", ")
+}
+
+// check is one of /readyz.
+func (r *roster) check() admin.Check {
+	c := admin.Check{Name: "workers"}
+	switch orphans := r.orphans(); {
+	case r.served.Load() == nil:
+		c.Warning = "no worker runs: jobs wait"
+	case orphans != "":
+		c.Warning = "no worker serves any upstream of these models: " + orphans + "; give the workers the same CONFIG_FILE"
+	}
+	return c
+}

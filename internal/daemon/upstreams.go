@@ -1,0 +1,93 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/zimage-gateway/zimage-gateway/internal/config"
+	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
+	"github.com/zimage-gateway/zimage-gateway/internal/upstream"
+	"github.com/zimage-gateway/zimage-gateway/internal/upstream/exacg"
+	"github.com/zimage-gateway/zimage-gateway/internal/worker"
+)
+
+// upstreams are those that a worker serves.
+type upstreams struct {
+	pools     []*upstream.Pool
+	rules     map[string]worker.Upstream // by name
+	limits    map[string]int             // by name: calls at once over all workers; 0: no limit
+	elsewhere map[string][]string        // by name: the others of the models that have it
+}
+
+func newUpstreams(c config.Worker, client redis.UniversalClient, resume func(context.Context, string) error, b Build) (*upstreams, error) {
+	all := &upstreams{
+		rules: make(map[string]worker.Upstream), limits: make(map[string]int), elsewhere: alternatives(c.Models),
+	}
+	for _, u := range c.Upstreams {
+		keys, err := providers(u)
+		if err != nil {
+			return nil, Misconfigured(fmt.Errorf("upstream %s: %w", u.Name, err))
+		}
+		pool := upstream.NewPool(upstream.Config{
+			Name: u.Name, Keys: keys, Rules: upstream.Rules{Threshold: c.BreakerThreshold, Cooldown: c.BreakerCooldown},
+			Redis: client, Resume: resume, Metrics: b.Metrics, Log: b.Log,
+		})
+		b.Metrics.InitUpstream(u.Name, len(keys))
+		all.pools = append(all.pools, pool)
+		all.rules[u.Name] = worker.Upstream{Pool: pool, RepeatAmbiguous: u.RetryAmbiguous}
+		all.limits[u.Name] = u.MaxConcurrency
+	}
+	return all, nil
+}
+
+func (u *upstreams) closeIdleConnections() {
+	for _, p := range u.pools {
+		p.CloseIdleConnections()
+	}
+}
+
+// providers returns a client of the upstream for each of its keys; one without a key for an upstream that has none.
+func providers(u config.Upstream) ([]upstream.Key, error) {
+	apiKeys := u.APIKeys
+	if len(apiKeys) == 0 {
+		apiKeys = []config.Secret{""}
+	}
+	keys := make([]upstream.Key, 0, len(apiKeys))
+	for _, apiKey := range apiKeys {
+		k, err := newKey(u, apiKey.Value())
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, k)
+	}
+	return keys, nil
+}
+
+func newKey(u config.Upstream, apiKey string) (k upstream.Key, err error) {
+	k.Digest = upstream.DigestOf(apiKey)
+	switch u.Type {
+	case config.TypeExacg:
+		k.Provider, err = exacg.New(exacg.Config{Name: u.Name, URL: u.URL, APIKey: apiKey, Timeout: u.Timeout})
+	default:
+		err = fmt.Errorf("type %s is not known", u.Type)
+	}
+	return k, err
+}
+
+// alternatives returns for each upstream the others of the models that have it.
+func alternatives(models []imagegen.Model) map[string][]string {
+	all := make(map[string][]string)
+	for _, m := range models {
+		for _, name := range m.Upstreams {
+			for _, other := range m.Upstreams {
+				if other != name && !slices.Contains(all[name], other) {
+					all[name] = append(all[name], other)
+				}
+			}
+		}
+	}
+	return all
+}

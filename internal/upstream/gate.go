@@ -1,0 +1,90 @@
+package upstream
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Gate holds back the calls to upstreams that fail, for the queue's server. It is used by one goroutine.
+type Gate struct {
+	pools map[string]*Pool
+}
+
+// NewGate returns a gate before the pools.
+func NewGate(pools ...*Pool) *Gate {
+	g := &Gate{pools: make(map[string]*Pool, len(pools))}
+	for _, p := range pools {
+		g.pools[p.Name] = p
+	}
+	return g
+}
+
+// Load adds the question how the upstreams do to a pipeline; read takes the answer once that was sent.
+func (g *Gate) Load(ctx context.Context, pipe redis.Pipeliner) (read func()) {
+	clock := pipe.Time(ctx)
+	replies := make(map[*Pool]*redis.MapStringStringCmd, len(g.pools))
+	for _, p := range g.pools {
+		replies[p] = pipe.HGetAll(ctx, stateKey(p.Name))
+	}
+	return func() {
+		skew := time.Until(clock.Val())
+		for p, reply := range replies {
+			p.see(parseState(reply.Val(), skew))
+		}
+	}
+}
+
+// Allow returns how many calls to an upstream there may be at once: -1 is any number. An upstream that has failed lately
+// gets no more than it takes to find out. At 0 there is none until a time; probe says that the next call is the only one,
+// and has to be claimed.
+func (g *Gate) Allow(name string) (most int, until time.Time, probe bool) {
+	p := g.pools[name]
+	switch s := p.now(); {
+	case !s.until.IsZero() && time.Now().Before(s.until):
+		return 0, s.until, false
+	case !s.until.IsZero():
+		return 1, time.Time{}, true
+	case s.failures > 0:
+		return max(p.Rules.Threshold-s.failures, 1), time.Time{}, false
+	}
+	return -1, time.Time{}, false
+}
+
+// Claim asks for the one call that tries an upstream again. probe is its name; empty with ok where any number of calls may
+// be made, as the upstream is back.
+func (g *Gate) Claim(ctx context.Context, name string) (probe string, ok bool, err error) {
+	p := g.pools[name]
+	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
+	defer cancel()
+	probe = rand.Text()
+	n, err := claimScript.Run(ctx, p.Redis, []string{stateKey(name)},
+		probe, probeLease.Milliseconds(), stateTTL.Milliseconds()).Int()
+	switch {
+	case err != nil:
+		return "", false, fmt.Errorf("claim the probe of upstream %s: %w", name, err)
+	case n == 0:
+		return "", false, nil
+	case n == 2:
+		return "", true, nil
+	}
+	p.Log.InfoContext(ctx, "upstream is tried again")
+	return probe, true, nil
+}
+
+// GiveBack lets another call be the probe, if this one was not made or says nothing of the upstream. It is harmless after
+// one that does.
+func (g *Gate) GiveBack(ctx context.Context, name, probe string) {
+	p := g.pools[name]
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reportTimeout)
+	defer cancel()
+	err := reportScript.Run(ctx, p.Redis, []string{stateKey(name)}, "nothing", probe, p.Rules.Threshold, 0, 0, 0, "", "nothing", 0,
+		len(p.Keys), stateTTL.Milliseconds()).Err()
+	if err != nil {
+		p.Log.WarnContext(ctx, "a probe was not given back; another is sent in a minute", slog.Any("error", err))
+	}
+}

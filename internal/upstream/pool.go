@@ -1,0 +1,291 @@
+package upstream
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
+)
+
+// reportTimeout bounds a round trip for the state.
+const reportTimeout = 3 * time.Second
+
+// Provider draws at one upstream with one key. Its errors are *imagegen.CallError.
+type Provider interface {
+	Generate(ctx context.Context, o imagegen.Order) (imagegen.Drawing, error)
+	CloseIdleConnections()
+}
+
+// Key is one API key of an upstream.
+type Key struct {
+	// Digest tells it from the others: see [DigestOf].
+	Digest   string
+	Provider Provider
+}
+
+// DigestOf returns a name for a key that tells it from other keys and tells nothing of it.
+func DigestOf(apiKey string) string {
+	sum := sha256.Sum256([]byte("zimage upstream key " + apiKey))
+	return hex.EncodeToString(sum[:4])
+}
+
+// Rules say when an upstream is spared calls.
+type Rules struct {
+	Threshold int           // failures in a row
+	Cooldown  time.Duration // first pause; it doubles up to a minute
+}
+
+// Metrics is told what happens to upstreams. Keys are numbered from 1 in the order of the configuration.
+type Metrics interface {
+	UpstreamPaused(upstream string, paused bool)
+	KeyRests(upstream string, key int, rests bool)
+	Points(upstream string, key int, used, left *float64)
+}
+
+// Config is what a [Pool] needs.
+type Config struct {
+	Name  string
+	Keys  []Key // at least one
+	Rules Rules
+	Redis redis.UniversalClient // closed by the caller
+	// Resume wakes workers that wait for the upstream, to look at it again.
+	Resume  func(ctx context.Context, upstream string) error
+	Metrics Metrics
+	Log     *slog.Logger
+}
+
+// Pool is one upstream with its keys. It is safe for concurrent use.
+type Pool struct {
+	Config
+
+	mu     sync.Mutex
+	state  state
+	used   []time.Time // by key: when it was last chosen
+	flying []int       // by key: calls under way
+}
+
+// NewPool returns a pool of the keys.
+func NewPool(c Config) *Pool {
+	c.Log = c.Log.With(slog.String("upstream", c.Name))
+	return &Pool{Config: c, used: make([]time.Time, len(c.Keys)), flying: make([]int, len(c.Keys))}
+}
+
+// CloseIdleConnections closes the connections that no call is using.
+func (p *Pool) CloseIdleConnections() {
+	for _, k := range p.Keys {
+		k.Provider.CloseIdleConnections()
+	}
+}
+
+// see takes in what Redis says.
+func (p *Pool) see(s state) {
+	p.mu.Lock()
+	before := p.state
+	p.state = s
+	p.mu.Unlock()
+	if before.until.IsZero() != s.until.IsZero() {
+		p.Metrics.UpstreamPaused(p.Name, !s.until.IsZero())
+	}
+	for i, k := range p.Keys {
+		_, rested := before.rests[k.Digest]
+		if _, rests := s.rests[k.Digest]; rests != rested {
+			p.Metrics.KeyRests(p.Name, i+1, rests)
+		}
+	}
+}
+
+// PausedUntil returns until when the upstream is spared calls, which may be in the past while it is tried again; zero where
+// it is not.
+func (p *Pool) PausedUntil() time.Time { return p.now().until }
+
+func (p *Pool) now() state {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.state
+}
+
+// Turn is the right to one call with one of the keys.
+type Turn struct {
+	pool  *Pool
+	key   int
+	probe string
+	once  sync.Once
+}
+
+// Turn chooses a key: one whose rest is over before the others, so that it comes back, then the one with the fewest calls
+// under way. ok is false while all of them rest. probe names the call that tries an upstream again; empty: it is none.
+// The caller ends the turn.
+func (p *Pool) Turn(ctx context.Context, probe string) (t *Turn, ok bool) {
+	for _, i := range p.rested() {
+		claiming, cancel := context.WithTimeout(ctx, reportTimeout)
+		n, err := claimKeyScript.Run(claiming, p.Redis, []string{stateKey(p.Name)},
+			p.Keys[i].Digest, keyRest.Milliseconds(), stateTTL.Milliseconds()).Int()
+		cancel()
+		if err == nil && n == 1 {
+			return p.choose(i, probe), true
+		}
+	}
+	if i := p.leastUsed(); i >= 0 {
+		return p.choose(i, probe), true
+	}
+	return nil, false
+}
+
+// rested returns the keys whose rest is over, and that nobody has tried since.
+func (p *Pool) rested() (keys []int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, k := range p.Keys {
+		if until, rests := p.state.rests[k.Digest]; rests && !time.Now().Before(until) {
+			keys = append(keys, i)
+		}
+	}
+	return keys
+}
+
+// leastUsed returns the key, of those that do not rest, that has the fewest calls under way and was chosen longest ago; -1
+// where all rest.
+func (p *Pool) leastUsed() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	best := -1
+	for i, k := range p.Keys {
+		if _, rests := p.state.rests[k.Digest]; rests {
+			continue
+		}
+		if best < 0 || p.flying[i] < p.flying[best] || p.flying[i] == p.flying[best] && p.used[i].Before(p.used[best]) {
+			best = i
+		}
+	}
+	return best
+}
+
+func (p *Pool) choose(i int, probe string) *Turn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.used[i] = time.Now()
+	p.flying[i]++
+	return &Turn{pool: p, key: i, probe: probe}
+}
+
+// End gives the turn back, once.
+func (t *Turn) End() {
+	t.once.Do(func() {
+		t.pool.mu.Lock()
+		defer t.pool.mu.Unlock()
+		t.pool.flying[t.key]--
+	})
+}
+
+// Generate makes the call, and tells the others what is learnt of the upstream and the key before it returns.
+func (t *Turn) Generate(ctx context.Context, o imagegen.Order) (imagegen.Drawing, error) {
+	p := t.pool
+	d, err := p.Keys[t.key].Provider.Generate(ctx, o)
+	t.report(ctx, err)
+	if err == nil && (d.PointsUsed != nil || d.PointsLeft != nil) {
+		p.Metrics.Points(p.Name, t.key+1, d.PointsUsed, d.PointsLeft)
+	}
+	return d, err
+}
+
+// lesson is what a call's end says of the upstream and of the key.
+type lesson struct {
+	upstream, key string
+	pause         time.Duration // that the upstream asked for
+}
+
+func lessonOf(err error) lesson {
+	e, ok := errors.AsType[*imagegen.CallError](err)
+	switch {
+	case err == nil:
+		return lesson{upstream: "alive", key: "good"}
+	case !ok, e.Outcome == imagegen.OutcomeCancelled, e.NotUpstream:
+		return lesson{upstream: "nothing", key: "nothing"}
+	case e.Outcome == imagegen.OutcomeAuth, e.Outcome == imagegen.OutcomeQuota:
+		return lesson{upstream: "alive", key: "refused"}
+	case e.Transient:
+		return lesson{upstream: "failed", key: "failed", pause: e.RetryAfter}
+	}
+	return lesson{upstream: "alive", key: "good"} // it answered, if only to refuse
+}
+
+// report writes what was learnt. Nothing is written while all is well.
+func (t *Turn) report(ctx context.Context, err error) {
+	p, key := t.pool, t.pool.Keys[t.key].Digest
+	l := lessonOf(err)
+	if (l.upstream == "alive" && l.key == "good" && t.probe == "" && p.now().well(key)) || (l.upstream == "nothing" && t.probe == "") {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reportTimeout)
+	defer cancel()
+	reply, failure := reportScript.Run(ctx, p.Redis, []string{stateKey(p.Name)}, l.upstream, t.probe, p.Rules.Threshold,
+		p.Rules.Cooldown.Milliseconds(), longestPause.Milliseconds(), l.pause.Milliseconds(), key, l.key, keyRest.Milliseconds(),
+		len(p.Keys), stateTTL.Milliseconds()).Int64Slice()
+	if failure == nil && len(reply) != 4 {
+		failure = fmt.Errorf("%d numbers in place of 4", len(reply))
+	}
+	if failure != nil {
+		p.Log.WarnContext(ctx, "how an upstream does could not be noted", slog.Any("error", failure))
+		return
+	}
+	t.learn(ctx, l, int(reply[0]), time.Duration(reply[1])*time.Millisecond, reply[2] == 1, reply[3] == 1)
+}
+
+// learn takes in what the report made of the state, and tells operators and waiting workers.
+func (t *Turn) learn(ctx context.Context, l lesson, failures int, pause time.Duration, resumed, rests bool) {
+	p, key := t.pool, t.pool.Keys[t.key].Digest
+	s := p.now().with(key, l, failures, pause, rests)
+	p.see(s)
+	switch {
+	case pause > 0:
+		p.Log.WarnContext(ctx, "upstream fails: it is spared calls", slog.Int("failures", failures), slog.Duration("pause", pause))
+	case resumed:
+		p.Log.InfoContext(ctx, "upstream is back")
+	}
+	if rests {
+		p.Log.ErrorContext(ctx, "upstream key rests", slog.Int("key", t.key+1), slog.Int("keys", len(p.Keys)), slog.Duration("rest", keyRest))
+	}
+	// Workers that wait look again: for an upstream that is back, or before they rely on one that began to fail.
+	if resumed || pause > 0 || failures == 1 && l.upstream == "failed" {
+		if err := p.Resume(ctx, p.Name); err != nil {
+			p.Log.WarnContext(ctx, "workers were not woken; they look within seconds", slog.Any("error", err))
+		}
+	}
+}
+
+// with returns the state as a report left it.
+func (s state) with(key string, l lesson, failures int, pause time.Duration, rests bool) state {
+	s.failures = failures
+	s.rests, s.failing = maps.Clone(s.rests), maps.Clone(s.failing)
+	switch {
+	case l.upstream == "alive":
+		s.until = time.Time{}
+	case pause > 0:
+		s.until, s.failing = time.Now().Add(pause), nil
+	}
+	switch {
+	case rests:
+		if s.rests == nil {
+			s.rests = make(map[string]time.Time)
+		}
+		s.rests[key] = time.Now().Add(keyRest)
+	case l.key == "good":
+		delete(s.rests, key)
+		delete(s.failing, key)
+	case l.key == "failed":
+		if s.failing == nil {
+			s.failing = make(map[string]bool)
+		}
+		s.failing[key] = true
+	}
+	return s
+}

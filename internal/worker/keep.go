@@ -1,0 +1,157 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
+	"github.com/zimage-gateway/zimage-gateway/internal/job"
+	"github.com/zimage-gateway/zimage-gateway/internal/queue"
+)
+
+const (
+	// maxCopies is how often a picture that is bought is tried to be copied before its upstream's own URL is handed out:
+	// with the pauses between, this takes some minutes.
+	maxCopies = 10
+	// firstCopyPause is the pause after the first try, which doubles up to half a minute.
+	firstCopyPause = time.Second
+)
+
+// The outcomes of copies, for the metric.
+const (
+	copyKept    = "kept"
+	copyFailed  = "failed"  // it is tried again
+	copyRefused = "refused" // what the upstream gave is no picture that may be handed out
+	copyPassed  = "passed_through"
+)
+
+// Keeper makes drawn pictures the gateway's own.
+type Keeper interface {
+	// Keeps reports whether the picture is to be kept; one that is not is handed out where it is.
+	Keeps(d imagegen.Drawing) bool
+	// Keep stores the picture with the job, in the format asked for if there is one, and returns its name and, where they
+	// are known, its width and height. Where an error is final, trying again is of no use.
+	Keep(ctx context.Context, id job.ID, d imagegen.Drawing, format string, compression int) (Kept, error)
+	// Final reports whether an error of Keep is.
+	Final(err error) bool
+}
+
+// Kept is a picture that was stored.
+type Kept struct {
+	File          string // its name in the image store
+	Width, Height int    // 0 where they are not known
+}
+
+// drawn records a picture that came, and keeps it where that is to be done. The call has ended by then: another may begin.
+func (c *call) drawn(ctx context.Context, took time.Duration, d imagegen.Drawing) error {
+	image := imagegen.Image{URL: d.URL, Seed: d.Seed, Width: d.Width, Height: d.Height, RevisedPrompt: d.RevisedPrompt}
+	entry := c.ledger(took, job.CallOK, imagegen.BilledYes)
+	c.logCall(ctx, entry, nil, "", 0)
+	if !c.cfg.Keeper.Keeps(d) {
+		return c.finish(ctx, job.Finish{Verdict: job.FinishDone, Image: &image, Call: entry})
+	}
+	if d.URL == "" {
+		c.errand.CallEnded()
+		return c.keepBytes(ctx, d, image, entry)
+	}
+	if err := c.finish(ctx, job.Finish{Verdict: job.FinishBought, Image: &image, Call: entry}); err != nil {
+		return err
+	}
+	c.errand.CallEnded()
+	return c.copyBought(ctx, image, 0)
+}
+
+// keepBytes stores a picture that is nowhere but here, until it is stored or the process has no time left.
+func (c *call) keepBytes(ctx context.Context, d imagegen.Drawing, image imagegen.Image, entry *job.Call) error {
+	recording, stop := c.recording(ctx)
+	defer stop()
+	var refusal error
+	err := c.insist(recording, "keep", func(ctx context.Context) error {
+		err := c.keep(ctx, d, &image)
+		if err != nil && c.cfg.Keeper.Final(err) {
+			refusal = err
+			return nil
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		// It was paid for and is lost: the ledger tells.
+		if err := c.finish(ctx, job.Finish{Verdict: job.FinishRetry, Class: c.begun.Class, Call: entry}); err != nil {
+			return err
+		}
+		return err
+	case refusal != nil:
+		return c.unusable(ctx, refusal, entry)
+	}
+	return c.finish(ctx, job.Finish{Verdict: job.FinishDone, Image: &image, Call: entry})
+}
+
+// copyBought copies a picture that is bought, after so many tries that failed.
+func (c *call) copyBought(ctx context.Context, image imagegen.Image, tries int) error {
+	defer c.marks.hold(c.mark())()
+	calling, stop := c.interruptible(ctx, nil)
+	there := image
+	err := c.keep(calling, imagegen.Drawing{URL: image.URL}, &image)
+	stop()
+	switch {
+	case err == nil:
+		return c.finish(ctx, job.Finish{Verdict: job.FinishDone, Image: &image})
+	case errors.Is(context.Cause(calling), errJobCancelled):
+		return nil
+	case c.cfg.Keeper.Final(err):
+		return c.unusable(ctx, err, nil)
+	case ctx.Err() != nil:
+		if err := c.finish(ctx, job.Finish{Verdict: job.FinishRecopy}); err != nil {
+			return err
+		}
+		return &queue.RetryError{Err: queue.ErrStopping}
+	case tries+1 >= maxCopies:
+		c.metrics.PictureCopied(copyPassed, 0)
+		c.log.ErrorContext(ctx, "picture not copied: the upstream's own address is handed out", slog.Any("error", err))
+		return c.finish(ctx, job.Finish{Verdict: job.FinishDone, Image: &there})
+	}
+	if err := c.finish(ctx, job.Finish{Verdict: job.FinishRecopy}); err != nil {
+		return err
+	}
+	return &queue.RetryError{After: backoff(firstCopyPause, tries+1, 0), Err: err}
+}
+
+// keep makes the picture the gateway's own.
+func (c *call) keep(ctx context.Context, d imagegen.Drawing, image *imagegen.Image) error {
+	began := time.Now()
+	kept, err := c.cfg.Keeper.Keep(ctx, c.task.Job, d, c.begun.Spec.OutputFormat, c.begun.Spec.OutputCompression)
+	switch took := time.Since(began); {
+	case err == nil:
+		c.metrics.PictureCopied(copyKept, took)
+		c.log.InfoContext(ctx, "picture kept", slog.String("file", kept.File), slog.Int64("duration_ms", took.Milliseconds()))
+	case c.cfg.Keeper.Final(err):
+		c.metrics.PictureCopied(copyRefused, took)
+	default:
+		c.metrics.PictureCopied(copyFailed, took)
+		c.log.WarnContext(ctx, "picture not copied", slog.Any("error", err))
+	}
+	if err != nil {
+		return err
+	}
+	image.File, image.URL = kept.File, c.begun.BaseURL+"/v1/files/"+kept.File
+	if kept.Width > 0 && kept.Height > 0 {
+		image.Width, image.Height = kept.Width, kept.Height
+	}
+	return nil
+}
+
+// unusable fails a picture that was paid for and cannot be handed out.
+func (c *call) unusable(ctx context.Context, cause error, entry *job.Call) error {
+	c.log.ErrorContext(ctx, "what the upstream gave cannot be handed out", slog.Any("error", cause))
+	e := &imagegen.Error{
+		Kind: imagegen.KindUpstreamError, Message: "the image service gave a picture that cannot be fetched or read",
+	}
+	if err := c.finish(ctx, job.Finish{Verdict: job.FinishFailed, Error: e, Call: entry}); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %s", queue.ErrArchive, e.Kind)
+}
