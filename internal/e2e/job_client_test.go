@@ -122,6 +122,8 @@ type orderedJob struct {
 	ID            string `json:"id"`
 	QueuePosition *int   `json:"queue_position"`
 	ETASeconds    *int   `json:"eta_seconds"`
+	HeldUntil     *int64 `json:"held_until"`
+	Attempts      int    `json:"attempts"`
 	Request       struct {
 		Prompt string `json:"prompt"`
 	} `json:"request"`

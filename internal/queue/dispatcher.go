@@ -63,19 +63,6 @@ type dispatcher struct {
 	taken map[string]*slot // slots of tasks handed to asynq whose handler has not started yet, by task id
 }
 
-// Gate says how many calls upstreams are to be spared. It is asked by one goroutine.
-type Gate interface {
-	// Load adds to a pipeline the question how upstreams do; read takes the answer once the pipeline was sent.
-	Load(ctx context.Context, pipe redis.Pipeliner) (read func())
-	// Allow returns how many calls to an upstream there may be at once: -1 is any number. At 0 there is none until a time;
-	// probe says that the next call is the only one, and has to be claimed.
-	Allow(upstream string) (most int, until time.Time, probe bool)
-	// Claim asks for the only call, whose name is probe; without one, any number of calls may be made after all.
-	Claim(ctx context.Context, upstream string) (probe string, ok bool, err error)
-	// GiveBack is called when the only call has ended or was not made.
-	GiveBack(ctx context.Context, upstream, probe string)
-}
-
 var _ redis.Hook = (*dispatcher)(nil)
 
 func newDispatcher(c Clients, cfg ServerConfig, pictures, deliveries *slots, log *slog.Logger) *dispatcher {
@@ -164,25 +151,25 @@ func (d *dispatcher) dequeue(ctx context.Context, cmd redis.Cmder, next redis.Pr
 // take takes a slot for a task of the queue; nil where there is none.
 func (d *dispatcher) take(ctx context.Context, queue string) (*slot, error) {
 	if queue == job.WebhookQueue {
-		return d.deliveries.acquire(ctx, queue, -1)
+		return d.deliveries.acquire(ctx, queue, Allowance{Most: -1})
 	}
 	upstream := upstreamOf(queue)
-	most, _, probe := d.gate.Allow(upstream)
-	if most == 0 && d.divert[upstream] {
+	allowed := d.gate.Allow(upstream)
+	if allowed.Most == 0 && d.divert[upstream] {
 		s := d.slots.local()
 		if s != nil {
 			s.diverted = true
 		}
 		return s, nil
 	}
-	if !probe {
-		return d.slots.acquire(ctx, upstream, most)
+	if !allowed.Probe {
+		return d.slots.acquire(ctx, upstream, allowed)
 	}
 	name, ok, err := d.gate.Claim(ctx, upstream)
 	if err != nil || !ok {
 		return nil, err
 	}
-	s, err := d.slots.acquire(ctx, upstream, -1)
+	s, err := d.slots.acquire(ctx, upstream, Allowance{Most: -1})
 	if s == nil {
 		if name != "" {
 			d.gate.GiveBack(ctx, upstream, name)
@@ -246,18 +233,19 @@ func (d *dispatcher) holdBack(waiting map[string]bool) {
 	clear(d.divert)
 	now := time.Now()
 	for _, u := range d.upstreams {
-		most, until, _ := d.gate.Allow(u)
+		allowed := d.gate.Allow(u)
 		switch {
-		case most == 0 && d.otherThan(u):
+		case allowed.Most == 0 && d.otherThan(u):
 			d.divert[u] = true
 			continue
-		case most != 0 && d.slots.open(u):
+		case allowed.Most != 0 && d.slots.open(u):
 			continue
 		}
+		left := allowed.Until.Sub(now)
 		for _, lane := range job.Lanes() {
 			queue := job.QueueName(u, lane)
-			if waiting[queue] && most == 0 && (d.heldFor == 0 || until.Sub(now) < d.heldFor) {
-				d.heldFor = max(until.Sub(now), time.Millisecond)
+			if waiting[queue] && allowed.Most == 0 && (d.heldFor == 0 || left < d.heldFor) {
+				d.heldFor = max(left, time.Millisecond)
 			}
 			delete(waiting, queue)
 		}
@@ -267,8 +255,7 @@ func (d *dispatcher) holdBack(waiting map[string]bool) {
 // otherThan reports whether some upstream that an upstream's pictures may go to takes calls.
 func (d *dispatcher) otherThan(upstream string) bool {
 	return slices.ContainsFunc(d.elsewhere[upstream], func(u string) bool {
-		most, _, _ := d.gate.Allow(u)
-		return most != 0
+		return d.gate.Allow(u).Most != 0
 	})
 }
 
@@ -317,8 +304,7 @@ func (d *dispatcher) serves(queue string) bool {
 		return false
 	}
 	u := upstreamOf(queue)
-	most, _, _ := d.gate.Allow(u)
-	return most != 0 && d.slots.open(u)
+	return d.gate.Allow(u).Most != 0 && d.slots.open(u)
 }
 
 // waiting returns which queues have something to take, in one round trip; without pictures it looks at deliveries only. A

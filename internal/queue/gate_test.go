@@ -23,6 +23,7 @@ type gate struct {
 
 type gateState struct {
 	most  int
+	since time.Time
 	until time.Time
 	probe string // may be claimed once
 	only  bool   // a probe is under way, or may be claimed
@@ -45,17 +46,17 @@ func (g *gate) Load(context.Context, redis.Pipeliner) func() {
 	}
 }
 
-func (g *gate) Allow(upstream string) (most int, until time.Time, probe bool) {
+func (g *gate) Allow(upstream string) queue.Allowance {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s, ok := g.state[upstream]
 	switch {
 	case !ok:
-		return -1, time.Time{}, false
+		return queue.Allowance{Most: -1}
 	case s.only && s.probe != "":
-		return 1, time.Time{}, true
+		return queue.Allowance{Most: 1, Probe: true}
 	}
-	return s.most, s.until, false
+	return queue.Allowance{Most: s.most, Since: s.since, Until: s.until}
 }
 
 func (g *gate) Claim(_ context.Context, upstream string) (probe string, ok bool, err error) {
@@ -174,11 +175,10 @@ func TestOneProbeIsHandedOver(t *testing.T) {
 	})
 }
 
-// An upstream under suspicion gets few calls at once.
+// An upstream under suspicion gets few new calls at once, beside those it was sent before.
 func TestFewAtOnce(t *testing.T) {
 	t.Parallel()
 	g, got, release := &gate{}, make(chan queue.Errand, 10), make(chan struct{})
-	g.set("exacg", gateState{most: 2})
 	server := redistest.Start(t, redistest.Options{})
 	serve(t, server.URL(), queue.ServerConfig{Gate: g, Concurrency: 8}, func(_ context.Context, e queue.Errand) error {
 		got <- e
@@ -186,7 +186,12 @@ func TestFewAtOnce(t *testing.T) {
 		return nil
 	})
 	client := queue.NewClient(connect(t, server.URL()))
-	for range 6 {
+	for range 3 {
+		enqueue(t, client, newTask(job.LaneNormal))
+		receive(t, got, "task before")
+	}
+	g.set("exacg", gateState{most: 2, since: time.Now()})
+	for range 4 {
 		enqueue(t, client, newTask(job.LaneNormal))
 	}
 	receive(t, got, "task")
@@ -196,7 +201,7 @@ func TestFewAtOnce(t *testing.T) {
 		t.Errorf("%d tasks too many at once", len(got))
 	}
 	close(release)
-	for range 4 {
+	for range 2 {
 		receive(t, got, "task that waited")
 	}
 }

@@ -96,14 +96,6 @@ type ServerConfig struct {
 
 func (c ServerConfig) upstreams() []string { return slices.Sorted(maps.Keys(c.Upstreams)) }
 
-// openGate is a gate that is always open.
-type openGate struct{}
-
-func (openGate) Load(context.Context, redis.Pipeliner) func()        { return func() {} }
-func (openGate) Allow(string) (int, time.Time, bool)                 { return -1, time.Time{}, false }
-func (openGate) Claim(context.Context, string) (string, bool, error) { return "", true, nil }
-func (openGate) GiveBack(context.Context, string, string)            {}
-
 // Server takes tasks as they come and runs a handler for each.
 type Server struct {
 	cfg        ServerConfig

@@ -102,7 +102,7 @@ type slots struct {
 	wanted atomic.Bool
 
 	mu   sync.Mutex
-	held map[int]string // by number: the upstream of each slot in use
+	held map[int]call // by number: the call of each slot in use
 	// refused says until when an upstream is not worth asking for: it had no slot, and none was given back here since.
 	refused map[string]time.Time
 }
@@ -111,12 +111,18 @@ func newSlots(client redis.UniversalClient, local int, l limits, list string) *s
 	s := &slots{
 		client: client, limits: l, self: rand.Text(), list: list,
 		free: make(chan int, local), freed: make(chan struct{}, 1),
-		held: make(map[int]string), refused: make(map[string]time.Time),
+		held: make(map[int]call), refused: make(map[string]time.Time),
 	}
 	for n := range local {
 		s.free <- n
 	}
 	return s
+}
+
+// call is what a slot is in use for.
+type call struct {
+	upstream string
+	began    time.Time
 }
 
 // slot is the right to one call.
@@ -166,12 +172,12 @@ func (s *slots) refuse(upstream string, all bool) {
 	}
 }
 
-// running returns how many calls to an upstream this process has under way.
-func (s *slots) running(upstream string) (n int) {
+// running returns how many calls to an upstream this process has under way that began after a time.
+func (s *slots) running(upstream string, since time.Time) (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, u := range s.held {
-		if u == upstream {
+	for _, c := range s.held {
+		if c.upstream == upstream && c.began.After(since) {
 			n++
 		}
 	}
@@ -188,10 +194,9 @@ func (s *slots) local() *slot {
 	}
 }
 
-// acquire takes a slot for a call to an upstream; nil where none is free, here or over all workers. most, if it is not
-// negative, is how many calls there may be at once, whatever the limits say.
-func (s *slots) acquire(ctx context.Context, upstream string, most int) (*slot, error) {
-	if most == 0 {
+// acquire takes a slot for a call to an upstream; nil where none is free, here or over all workers, or no call is allowed.
+func (s *slots) acquire(ctx context.Context, upstream string, allowed Allowance) (*slot, error) {
+	if allowed.Most == 0 {
 		return nil, nil
 	}
 	x := s.local()
@@ -199,15 +204,12 @@ func (s *slots) acquire(ctx context.Context, upstream string, most int) (*slot, 
 		return nil, nil
 	}
 	x.upstream = upstream
-	own := s.limits.upstreams[upstream]
-	switch {
-	case most > 0 && own > 0:
-		own = min(own, most)
-	case most > 0 && s.running(upstream) >= most:
+	if allowed.Most > 0 && s.running(upstream, allowed.Since) >= allowed.Most {
 		s.refuse(upstream, false)
 		s.free <- x.n
 		return nil, nil
 	}
+	own := s.limits.upstreams[upstream]
 	if x.shared = s.limits.all > 0 || own > 0; x.shared {
 		ctx, cancel := context.WithTimeout(ctx, slotTimeout)
 		defer cancel()
@@ -224,7 +226,7 @@ func (s *slots) acquire(ctx context.Context, upstream string, most int) (*slot, 
 		}
 	}
 	s.mu.Lock()
-	s.held[x.n] = upstream
+	s.held[x.n] = call{upstream, time.Now()}
 	s.mu.Unlock()
 	return x, nil
 }
@@ -274,7 +276,7 @@ func (s *slots) sharedSets(held bool, f func(key string, members []any)) {
 	visit := func(key string, counts func(upstream string) bool) {
 		var members []any
 		for n := range cap(s.free) {
-			if u, ok := s.held[n]; (ok && counts(u)) == held {
+			if c, ok := s.held[n]; (ok && counts(c.upstream)) == held {
 				members = append(members, s.member(n))
 			}
 		}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/zimage-gateway/zimage-gateway/internal/queue"
 )
 
 // Gate holds back the calls to upstreams that fail, for the queue's server. It is used by one goroutine.
@@ -39,20 +41,19 @@ func (g *Gate) Load(ctx context.Context, pipe redis.Pipeliner) (read func()) {
 	}
 }
 
-// Allow returns how many calls to an upstream there may be at once: -1 is any number. An upstream that has failed lately
-// gets no more than it takes to find out. At 0 there is none until a time; probe says that the next call is the only one,
-// and has to be claimed.
-func (g *Gate) Allow(name string) (most int, until time.Time, probe bool) {
+// Allow says which calls to an upstream may be made. One that has failed lately gets no more new ones at once than it takes
+// to find out whether it always does.
+func (g *Gate) Allow(name string) queue.Allowance {
 	p := g.pools[name]
 	switch s := p.now(); {
 	case !s.until.IsZero() && time.Now().Before(s.until):
-		return 0, s.until, false
+		return queue.Allowance{Until: s.until}
 	case !s.until.IsZero():
-		return 1, time.Time{}, true
+		return queue.Allowance{Most: 1, Probe: true}
 	case s.failures > 0:
-		return max(p.Rules.Threshold-s.failures, 1), time.Time{}, false
+		return queue.Allowance{Most: max(p.Rules.Threshold-s.failures, 1), Since: s.since}
 	}
-	return -1, time.Time{}, false
+	return queue.Allowance{Most: -1}
 }
 
 // Claim asks for the one call that tries an upstream again. probe is its name; empty with ok where any number of calls may
@@ -83,7 +84,7 @@ func (g *Gate) GiveBack(ctx context.Context, name, probe string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reportTimeout)
 	defer cancel()
 	err := reportScript.Run(ctx, p.Redis, []string{stateKey(name)}, "nothing", probe, p.Rules.Threshold, 0, 0, 0, "", "nothing", 0,
-		len(p.Keys), stateTTL.Milliseconds()).Err()
+		len(p.Keys), stateTTL.Milliseconds(), 0, false).Err()
 	if err != nil {
 		p.Log.WarnContext(ctx, "a probe was not given back; another is sent in a minute", slog.Any("error", err))
 	}

@@ -67,16 +67,16 @@ type Config struct {
 type Pool struct {
 	Config
 
-	mu     sync.Mutex
-	state  state
-	used   []time.Time // by key: when it was last chosen
-	flying []int       // by key: calls under way
+	mu    sync.Mutex
+	state state
+	used  []time.Time        // by key: when it was last chosen
+	turns map[*Turn]struct{} // under way
 }
 
 // NewPool returns a pool of the keys.
 func NewPool(c Config) *Pool {
 	c.Log = c.Log.With(slog.String("upstream", c.Name))
-	return &Pool{Config: c, used: make([]time.Time, len(c.Keys)), flying: make([]int, len(c.Keys))}
+	return &Pool{Config: c, used: make([]time.Time, len(c.Keys)), turns: make(map[*Turn]struct{})}
 }
 
 // CloseIdleConnections closes the connections that no call is using.
@@ -118,7 +118,7 @@ type Turn struct {
 	pool  *Pool
 	key   int
 	probe string
-	once  sync.Once
+	began time.Time
 }
 
 // Turn chooses a key: one whose rest is over before the others, so that it comes back, then the one with the fewest calls
@@ -157,12 +157,16 @@ func (p *Pool) rested() (keys []int) {
 func (p *Pool) leastUsed() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	flying := make([]int, len(p.Keys))
+	for t := range p.turns {
+		flying[t.key]++
+	}
 	best := -1
 	for i, k := range p.Keys {
 		if _, rests := p.state.rests[k.Digest]; rests {
 			continue
 		}
-		if best < 0 || p.flying[i] < p.flying[best] || p.flying[i] == p.flying[best] && p.used[i].Before(p.used[best]) {
+		if best < 0 || flying[i] < flying[best] || flying[i] == flying[best] && p.used[i].Before(p.used[best]) {
 			best = i
 		}
 	}
@@ -172,18 +176,30 @@ func (p *Pool) leastUsed() int {
 func (p *Pool) choose(i int, probe string) *Turn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.used[i] = time.Now()
-	p.flying[i]++
-	return &Turn{pool: p, key: i, probe: probe}
+	t := &Turn{pool: p, key: i, probe: probe, began: time.Now()}
+	p.used[i] = t.began
+	p.turns[t] = struct{}{}
+	return t
 }
 
-// End gives the turn back, once.
+// End gives the turn back. It may be called more than once.
 func (t *Turn) End() {
-	t.once.Do(func() {
-		t.pool.mu.Lock()
-		defer t.pool.mu.Unlock()
-		t.pool.flying[t.key]--
-	})
+	t.pool.mu.Lock()
+	defer t.pool.mu.Unlock()
+	delete(t.pool.turns, t)
+}
+
+// later reports whether another call is under way that was sent since the first of the failures in a row.
+func (t *Turn) later() bool {
+	p := t.pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for other := range p.turns {
+		if other != t && !p.state.since.IsZero() && other.began.After(p.state.since) {
+			return true
+		}
+	}
+	return false
 }
 
 // Generate makes the call, and tells the others what is learnt of the upstream and the key before it returns.
@@ -229,7 +245,7 @@ func (t *Turn) report(ctx context.Context, err error) {
 	defer cancel()
 	reply, failure := reportScript.Run(ctx, p.Redis, []string{stateKey(p.Name)}, l.upstream, t.probe, p.Rules.Threshold,
 		p.Rules.Cooldown.Milliseconds(), longestPause.Milliseconds(), l.pause.Milliseconds(), key, l.key, keyRest.Milliseconds(),
-		len(p.Keys), stateTTL.Milliseconds()).Int64Slice()
+		len(p.Keys), stateTTL.Milliseconds(), time.Since(t.began).Milliseconds(), t.later()).Int64Slice()
 	if failure == nil && len(reply) != 4 {
 		failure = fmt.Errorf("%d numbers in place of 4", len(reply))
 	}
@@ -243,7 +259,7 @@ func (t *Turn) report(ctx context.Context, err error) {
 // learn takes in what the report made of the state, and tells operators and waiting workers.
 func (t *Turn) learn(ctx context.Context, l lesson, failures int, pause time.Duration, resumed, rests bool) {
 	p, key := t.pool, t.pool.Keys[t.key].Digest
-	s := p.now().with(key, l, failures, pause, rests)
+	s := p.now().with(key, l, failures, pause, resumed, rests)
 	p.see(s)
 	switch {
 	case pause > 0:
@@ -263,11 +279,17 @@ func (t *Turn) learn(ctx context.Context, l lesson, failures int, pause time.Dur
 }
 
 // with returns the state as a report left it.
-func (s state) with(key string, l lesson, failures int, pause time.Duration, rests bool) state {
+func (s state) with(key string, l lesson, failures int, pause time.Duration, resumed, rests bool) state {
 	s.failures = failures
+	switch {
+	case failures == 0:
+		s.since = time.Time{}
+	case s.since.IsZero():
+		s.since = time.Now()
+	}
 	s.rests, s.failing = maps.Clone(s.rests), maps.Clone(s.failing)
 	switch {
-	case l.upstream == "alive":
+	case resumed:
 		s.until = time.Time{}
 	case pause > 0:
 		s.until, s.failing = time.Now().Add(pause), nil

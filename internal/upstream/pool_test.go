@@ -131,8 +131,8 @@ func (p *process) call(probe string) bool {
 func (p *process) allows() (most int, probe bool) {
 	p.t.Helper()
 	p.look()
-	most, _, probe = p.gate.Allow("exacg")
-	return most, probe
+	a := p.gate.Allow("exacg")
+	return a.Most, a.Probe
 }
 
 func (p *process) wantAllowed(most int) {
@@ -147,9 +147,9 @@ func (p *process) awaitProbe() string {
 	p.t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
 		p.look()
-		_, until, due := p.gate.Allow("exacg")
-		if !due {
-			<-time.After(time.Until(until))
+		a := p.gate.Allow("exacg")
+		if !a.Probe {
+			<-time.After(time.Until(a.Until))
 			continue
 		}
 		probe, ok, err := p.gate.Claim(p.t.Context(), "exacg")
@@ -227,6 +227,48 @@ func TestWhatEndsARow(t *testing.T) {
 			p.wantAllowed(c.most)
 		})
 	}
+}
+
+// turn begins a call that is under way until the test ends it.
+func (p *process) turn() *upstream.Turn {
+	p.t.Helper()
+	turn, ok := p.pool.Turn(p.t.Context(), "")
+	if !ok {
+		p.t.Fatal("no key")
+	}
+	return turn
+}
+
+// What was sent before an upstream died says nothing of it, however long it takes to come back; what was sent since does.
+func TestCallsFromBefore(t *testing.T) {
+	t.Parallel()
+	redistest.Both(t, func(t *testing.T, url string) {
+		a := &answer{err: broken}
+		p := newProcess(t, url, rules(2, time.Minute), a)
+		before := []*upstream.Turn{p.turn(), p.turn(), p.turn()}
+		succeed := func(turn *upstream.Turn) {
+			t.Helper()
+			a.say(nil)
+			if _, err := turn.Generate(t.Context(), imagegen.Order{}); err != nil {
+				t.Fatal(err)
+			}
+			turn.End()
+			a.say(broken)
+		}
+		<-time.After(5 * time.Millisecond) // Redis counts in whole milliseconds
+		p.call("")
+		p.look()
+		succeed(before[0])
+		p.wantAllowed(1) // every call since has failed
+		since := p.turn()
+		succeed(before[1])
+		p.wantAllowed(-1) // one has not
+		since.End()
+		p.call("")
+		p.call("")
+		succeed(before[2])
+		p.wantAllowed(0) // only a probe ends a pause
+	})
 }
 
 // After each pause one call tries the upstream; the pauses double.

@@ -9,7 +9,7 @@ import (
 // stateKey is a hash with a TTL that is there only while something is wrong with an upstream. Times are unix ms by Redis'
 // clock.
 //
-//	f                 calls in a row that failed for a passing reason
+//	f, t              calls in a row that failed for a passing reason; when the first of them was reported
 //	until             it is spared calls until then, or until the probe's time is over
 //	pause, probe      how long the last pause was (ms); the call that tries whether it is back
 //	k:<key>, f:<key>  a key rests until then; calls with it in a row that failed
@@ -36,28 +36,34 @@ end
 local function str(n) return string.format("%.0f", n) end
 `
 
-// reportScript notes how a call ended.
+// reportScript notes how a call ended. While an upstream is spared calls only the probe changes that: the others were sent
+// before, and say nothing of it now. For the same reason a call that was sent before the first failure of a row ends the row
+// only where some later call has not failed yet.
 //
 //	KEYS[1] state
 //	ARGV    what it says of the upstream (alive|failed|nothing), probe or "", threshold, first pause (ms), longest (ms),
 //	        pause the upstream asked for (ms), key, what it says of the key (good|refused|failed|nothing), rest of a key (ms),
-//	        number of keys, TTL (ms)
+//	        number of keys, TTL (ms), how long ago the call was sent (ms), a call sent since the first failure is under way (1|0)
 //	returns {failures in a row, pause that begins (ms) or 0, a pause ended (1|0), the key rests from now (1|0)}
 var reportScript = redis.NewScript(luaNow + `
 local said, probe, threshold, key = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[7]
 local at = now()
-local r = redis.call("HMGET", KEYS[1], "f", "pause", "until", "probe")
+local r = redis.call("HMGET", KEYS[1], "f", "pause", "until", "probe", "t")
 local f, open, mine = tonumber(r[1] or "0"), r[3], probe ~= "" and r[4] == probe
 local pause, closed, rests = 0, 0, 0
 if said == "alive" then
-  redis.call("HDEL", KEYS[1], "f", "pause", "until", "probe")
-  if open then closed = 1 end
-  f = 0
+  local before = r[5] and at - tonumber(ARGV[12]) < tonumber(r[5])
+  if open and mine then closed = 1 end
+  if closed == 1 or (not open and (not before or ARGV[13] == "1")) then
+    redis.call("HDEL", KEYS[1], "f", "t", "pause", "until", "probe")
+    f = 0
+  end
 elseif said == "failed" then
   local least = tonumber(ARGV[6])
   if not open then
     f = f + 1
     redis.call("HSET", KEYS[1], "f", str(f))
+    redis.call("HSETNX", KEYS[1], "t", str(at))
     if f >= threshold then pause = math.max(tonumber(ARGV[4]), least) end
   elseif mine then
     pause = math.max(2 * tonumber(r[2]), least)

@@ -10,6 +10,7 @@ import (
 // value is an upstream with which all is well.
 type state struct {
 	failures int
+	since    time.Time            // the first of the failures; zero where there is none
 	until    time.Time            // it is spared calls until then, and until a probe succeeds; zero: it is not
 	rests    map[string]time.Time // by key: it rests until then, and until a call with it succeeds
 	failing  map[string]bool      // by key: calls with it failed lately
@@ -27,6 +28,8 @@ func parseState(fields map[string]string, skew time.Duration) (s state) {
 		switch {
 		case name == "f":
 			s.failures, _ = strconv.Atoi(text)
+		case name == "t":
+			s.since, _ = at(text)
 		case name == "until":
 			s.until, _ = at(text)
 		case isRest:

@@ -1,0 +1,306 @@
+package e2e_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/zimage-gateway/zimage-gateway/internal/simupstream"
+)
+
+// backend is one upstream of a configuration.
+type backend struct {
+	*simupstream.Server
+
+	url  string
+	dead atomic.Bool // it resets every connection
+}
+
+// newBackend starts an upstream; its key is upstreamKey.
+func newBackend(t testing.TB, c simupstream.Config) *backend {
+	t.Helper()
+	b := &backend{}
+	behave := c.Behave
+	c.APIKey = upstreamKey
+	c.Behave = func(r simupstream.Request) simupstream.Behaviour {
+		switch {
+		case b.dead.Load():
+			return simupstream.Behaviour{Latency: -1, Fault: simupstream.FaultReset}
+		case behave != nil:
+			return behave(r)
+		}
+		return simupstream.Behaviour{}
+	}
+	b.Server = simupstream.New(c)
+	server := httptest.NewServer(b)
+	t.Cleanup(func() {
+		b.Close()
+		server.Close()
+	})
+	b.url = server.URL
+	return b
+}
+
+// entry is an upstream in CONFIG_FILE; more may add fields.
+func (b *backend) entry(name, more string) string {
+	return fmt.Sprintf("  - {name: %s, type: exacg, url: %q, api_keys: [\"${SD_API_KEY}\"]%s}\n", name, b.url+simupstream.GeneratePath, more)
+}
+
+// configured is a setup whose processes all read one file.
+func configured(t testing.TB, yaml string, workerEnv ...string) setup {
+	t.Helper()
+	file := configFile(t, yaml)
+	return setup{apiEnv: []string{file}, workerEnv: append([]string{file}, workerEnv...)}
+}
+
+func modelOrder(model, prompt string) map[string]any {
+	return map[string]any{"model": model, "prompt": prompt}
+}
+
+// orderAll makes n jobs of a model and returns their ids.
+func (c jobClient) orderAll(model string, n int) (ids []string) {
+	c.g.t.Helper()
+	for i := range n {
+		ids = append(ids, c.order(modelOrder(model, fmt.Sprintf("picture %d", i))).ID)
+	}
+	return ids
+}
+
+// wantCompleted waits until all of the jobs are completed.
+func (c jobClient) wantCompleted(ids []string, within time.Duration) {
+	c.g.t.Helper()
+	deadline := time.Now().Add(within)
+	for _, id := range ids {
+		for j := c.look(id); j.Status != "completed"; j = c.look(id + "?wait=10s") {
+			if j.Status == "failed" || j.Status == "cancelled" || time.Now().After(deadline) {
+				c.g.t.Fatalf("job %s is %s: %+v", id, j.Status, j)
+			}
+		}
+	}
+}
+
+// Two upstreams have limits of their own over four workers: both are kept, and both are used. A worker that dies takes
+// none of it away for longer than a minute.
+func TestLimitsOfTwoUpstreams(t *testing.T) { //nolint:paralleltest // it measures time: nothing runs beside it
+	const call, jobsTwo, jobsFive = 300 * time.Millisecond, 57, 143
+	var latency atomic.Int64
+	latency.Store(int64(call))
+	config := simupstream.Config{Behave: func(simupstream.Request) simupstream.Behaviour {
+		return simupstream.Behaviour{Latency: time.Duration(latency.Load())}
+	}}
+	two, five := newBackend(t, config), newBackend(t, config)
+	s := configured(t, "models:\n  - {id: Two, model_index: 1, upstream: two}\n  - {id: Five, model_index: 2, upstream: five}\nupstreams:\n"+
+		two.entry("two", ", max_concurrency: 2")+five.entry("five", ", max_concurrency: 5"), "WORKER_CONCURRENCY=10")
+	s.noWorker = true
+	g := newGateway(t, s)
+	c := g.as(clientKey)
+	ids := append(c.orderAll("Two", jobsTwo), c.orderAll("Five", jobsFive)...)
+	began := time.Now()
+	workers := make([]*process, 4)
+	for i := range workers {
+		workers[i] = g.startWorker()
+	}
+	waitUntil(t, "the first call", patience, func() bool { return two.Calls()+five.Calls() > 0 })
+	began = time.Now()
+	waitUntil(t, "all are drawn", time.Minute, func() bool {
+		return two.Calls() == jobsTwo && five.Calls() == jobsFive && two.InFlight()+five.InFlight() == 0
+	})
+	took := time.Since(began)
+	c.wantCompleted(ids, patience)
+	ideal := max(rounds(jobsTwo, 2), rounds(jobsFive, 5)) * call
+	t.Logf("%d and %d calls, high-water marks %d and %d, in %v: %.3f of the ideal %v",
+		two.Calls(), five.Calls(), two.MaxInFlight(), five.MaxInFlight(), took, float64(took)/float64(ideal), ideal)
+	if two.MaxInFlight() != 2 || five.MaxInFlight() != 5 {
+		t.Errorf("%d and %d calls at once, want 2 and 5", two.MaxInFlight(), five.MaxInFlight())
+	}
+	if took > ideal*11/10 {
+		t.Errorf("it took %v, more than a tenth over the ideal %v", took, ideal)
+	}
+
+	latency.Store(int64(time.Hour)) // until whoever calls is gone
+	c.orderAll("Two", 6)
+	c.orderAll("Five", 14)
+	full := func() bool { return two.InFlight() == 2 && five.InFlight() == 5 }
+	waitUntil(t, "all slots are in use", patience, full)
+	victim := g.busiest(workers)
+	victim.kill()
+	killed := time.Now()
+	waitUntil(t, "the upstreams have lost its calls", patience, func() bool { return !full() })
+	lost := 7 - two.InFlight() - five.InFlight()
+	waitUntil(t, "both limits are used fully again", time.Minute, full)
+	t.Logf("%d calls ended with a worker; both limits are used fully again after %v", lost, time.Since(killed))
+	if two.MaxInFlight() != 2 || five.MaxInFlight() != 5 {
+		t.Errorf("%d and %d calls at once after a worker was killed", two.MaxInFlight(), five.MaxInFlight())
+	}
+}
+
+// busiest returns the worker with the most calls under way.
+func (g *gateway) busiest(workers []*process) (w *process) {
+	g.t.Helper()
+	most := -1
+	for _, candidate := range workers {
+		n := 0
+		for line := range strings.Lines(g.metrics(candidate)) {
+			if name, value, _ := strings.Cut(strings.TrimSpace(line), " "); strings.HasPrefix(name, "zimage_upstream_in_flight{") {
+				in, _ := strconv.Atoi(value)
+				n += in
+			}
+		}
+		if n > most {
+			w, most = candidate, n
+		}
+	}
+	return w
+}
+
+// rounds returns in how many rounds of so many at once n calls are made.
+func rounds(n, atOnce int) time.Duration { return time.Duration((n + atOnce - 1) / atOnce) }
+
+// An upstream dies for twenty seconds under a hundred jobs: all of them complete, and it is asked no more often than it takes
+// to find out that it is dead, and that it is back.
+func TestUpstreamDies(t *testing.T) {
+	t.Parallel()
+	const jobs = 100
+	up := newBackend(t, simupstream.Config{Latency: 500 * time.Millisecond})
+	s := configured(t, "models:\n  - {id: Z-Image, model_index: 5}\nupstreams:\n"+up.entry("exacg", ""))
+	g := newGateway(t, s)
+	second := g.startWorker()
+	c := g.as(clientKey)
+	ids := c.orderAll("Z-Image", jobs)
+	waitUntil(t, "the upstream is busy", patience, func() bool { return up.InFlight() == 20 })
+	up.dead.Store(true)
+	inFlight, before := up.InFlight(), up.Calls()
+	time.AfterFunc(20*time.Second, func() { up.dead.Store(false) })
+	waitUntil(t, "it is spared calls", patience, func() bool {
+		return strings.Contains(g.worker.output()+second.output(), "upstream fails: it is spared calls")
+	})
+	// Those that wait say so.
+	last := ids[len(ids)-1]
+	if j := c.look(last); j.HeldUntil == nil || j.QueuePosition == nil || j.Attempts != 0 {
+		t.Errorf("a waiting job: %+v, want its place and until when the upstream is spared calls", j)
+	}
+	call := g.goChat("a call that waits")
+	c.wantCompleted(ids, 2*time.Minute)
+	g.wantPicture(call, patience)
+	probes := strings.Count(g.worker.output()+second.output(), "upstream is tried again")
+	t.Logf("%d calls for %d jobs; %d in flight when it died after %d calls; %d probes", up.Calls(), jobs+1, inFlight, before, probes)
+	if most := jobs + 1 + probes + inFlight; up.Calls() > most {
+		t.Errorf("%d calls, want at most %d", up.Calls(), most)
+	}
+	if probes < 2 || probes > 4 {
+		t.Errorf("%d probes in 20 s, want those after 5 s and 15 s, and the one that succeeds", probes)
+	}
+}
+
+// The next upstream of a list draws while the first is dead, and the first again when it is back.
+func TestTheNextUpstreamOfAList(t *testing.T) {
+	t.Parallel()
+	one, two := newBackend(t, simupstream.Config{}), newBackend(t, simupstream.Config{})
+	s := configured(t, "models:\n  - {id: Z-Image, model_index: 5, upstream: [one, two]}\nupstreams:\n"+one.entry("one", "")+two.entry("two", ""),
+		"BREAKER_COOLDOWN=1s", "BREAKER_THRESHOLD=3", "RETRY_BASE_DELAY=100ms")
+	g := newGateway(t, s)
+	c := g.as(clientKey)
+	one.dead.Store(true)
+	c.wantCompleted(c.orderAll("Z-Image", 30), time.Minute)
+	if one.Calls() > 10 || two.Calls() != 30 {
+		t.Errorf("%d calls to the dead one and %d to the other, want a few and 30", one.Calls(), two.Calls())
+	}
+	one.dead.Store(false)
+	waitUntil(t, "the first draws again", patience, func() bool {
+		before := one.Calls()
+		c.wantCompleted(c.orderAll("Z-Image", 1), patience)
+		return one.Calls() > before && two.Calls() >= 30
+	})
+	metrics := g.metrics(g.worker)
+	if !strings.Contains(metrics, `zimage_upstream_moves_total{from="one",to="two"}`) {
+		t.Errorf("moves are not counted:\n%s", metrics)
+	}
+}
+
+// metrics reads what a worker tells Prometheus.
+func (g *gateway) metrics(worker *process) string {
+	g.t.Helper()
+	address, _ := worker.logged("worker is running")["admin_address"].(string)
+	resp, err := http.Get("http://" + address + "/metrics") //nolint:noctx // bounded by the test
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was read
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return string(text)
+}
+
+// Of two keys the refused one rests, and the other draws; no job notices.
+func TestARefusedKeyRests(t *testing.T) {
+	t.Parallel()
+	up := newBackend(t, simupstream.Config{})
+	s := configured(t, "models:\n  - {id: Z-Image, model_index: 5}\nupstreams:\n"+
+		fmt.Sprintf("  - {name: exacg, type: exacg, url: %q, api_keys: [sk-revoked-upstream-key, \"${SD_API_KEY}\"]}\n", up.url+simupstream.GeneratePath))
+	g := newGateway(t, s)
+	c := g.as(clientKey)
+	ids := c.orderAll("Z-Image", 20)
+	c.wantCompleted(ids, patience)
+	refused := 0
+	for _, id := range ids {
+		for _, call := range c.look(id).Calls {
+			if call.Outcome == "refused" {
+				refused++
+			}
+		}
+	}
+	if refused < 1 || refused > 10 || up.Calls() != 20+refused {
+		t.Errorf("%d calls were refused of %d, want those of the first moment", refused, up.Calls())
+	}
+	metrics := g.metrics(g.worker)
+	for _, want := range []string{
+		`zimage_upstream_key_resting{key="1",upstream="exacg"} 1`, `zimage_upstream_key_resting{key="2",upstream="exacg"} 0`,
+		fmt.Sprintf(`zimage_upstream_attempts_total{outcome="auth",upstream="exacg"} %d`, refused),
+	} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("metrics have no %s", want)
+		}
+	}
+	for _, p := range []*process{g.api, g.worker} {
+		if strings.Contains(p.output()+metrics, "sk-revoked") {
+			t.Errorf("%s tells the key", p.name)
+		}
+	}
+}
+
+// Processes that read different files say so: a model that no worker draws is refused, not left waiting.
+func TestDifferentCatalogues(t *testing.T) {
+	t.Parallel()
+	s := configured(t, "models:\n  - {id: Z-Image, model_index: 5}\n  - {id: Other, upstream: nowhere}\n"+
+		"upstreams:\n  - {name: exacg, type: exacg, api_keys: [x]}\n  - {name: nowhere, type: sdwebui, url: \"http://127.0.0.1:9\"}\n")
+	s.workerEnv = nil // the worker's only upstream is exacg
+	g := newGateway(t, s)
+	if said := g.api.logged("no worker serves any upstream of these models: requests for them are refused"); said["models"] != "Other" {
+		t.Errorf("logged: %v", said)
+	}
+	c := g.as(clientKey)
+	var e errorBody
+	r := c.do(http.MethodPost, "/v1/jobs", modelOrder("Other", "a cat"))
+	r.into(t, &e)
+	if r.status != http.StatusBadGateway || e.Error.Code != "upstream_unavailable" || !strings.Contains(e.Error.Message, "Other") {
+		t.Errorf("a model without a worker: %d %s", r.status, r.body)
+	}
+	c.wantCompleted(c.orderAll("Z-Image", 1), patience)
+	resp, err := http.Get(g.admin + "/readyz") //nolint:noctx // bounded by the test
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was read
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK || !strings.Contains(string(text), "Other") {
+		t.Errorf("readyz: %d %s (%v)", resp.StatusCode, text, err)
+	}
+}
