@@ -85,59 +85,80 @@ func (c jobClient) wantCompleted(ids []string, within time.Duration) {
 	}
 }
 
-// Two upstreams have limits of their own over four workers: both are kept, and both are used. A worker that dies takes
-// none of it away for longer than a minute.
-func TestLimitsOfTwoUpstreams(t *testing.T) { //nolint:paralleltest // it measures time: nothing runs beside it
-	const call, jobsTwo, jobsFive = 300 * time.Millisecond, 57, 143
-	var latency atomic.Int64
-	latency.Store(int64(call))
-	config := simupstream.Config{Behave: func(simupstream.Request) simupstream.Behaviour {
-		return simupstream.Behaviour{Latency: time.Duration(latency.Load())}
-	}}
-	two, five := newBackend(t, config), newBackend(t, config)
+// limited is a gateway with two upstreams, whose limits are 2 and 5, and no worker yet.
+type limited struct {
+	*gateway
+
+	two, five *backend
+}
+
+func newLimited(t testing.TB, latency time.Duration) limited {
+	t.Helper()
+	l := limited{two: newBackend(t, simupstream.Config{Latency: latency}), five: newBackend(t, simupstream.Config{Latency: latency})}
 	s := configured(t, "models:\n  - {id: Two, model_index: 1, upstream: two}\n  - {id: Five, model_index: 2, upstream: five}\nupstreams:\n"+
-		two.entry("two", ", max_concurrency: 2")+five.entry("five", ", max_concurrency: 5"), "WORKER_CONCURRENCY=10")
+		l.two.entry("two", ", max_concurrency: 2")+l.five.entry("five", ", max_concurrency: 5"), "WORKER_CONCURRENCY=10")
 	s.noWorker = true
-	g := newGateway(t, s)
-	c := g.as(clientKey)
-	ids := append(c.orderAll("Two", jobsTwo), c.orderAll("Five", jobsFive)...)
-	began := time.Now()
-	workers := make([]*process, 4)
-	for i := range workers {
-		workers[i] = g.startWorker()
+	l.gateway = newGateway(t, s)
+	return l
+}
+
+func (l limited) startWorkers(n int) (all []*process) {
+	l.t.Helper()
+	for range n {
+		all = append(all, l.startWorker())
 	}
-	waitUntil(t, "the first call", patience, func() bool { return two.Calls()+five.Calls() > 0 })
-	began = time.Now()
+	return all
+}
+
+func (l limited) full() bool { return l.two.InFlight() == 2 && l.five.InFlight() == 5 }
+
+// wantHighWater checks that both limits were reached and not passed.
+func (l limited) wantHighWater() {
+	l.t.Helper()
+	if l.two.MaxInFlight() != 2 || l.five.MaxInFlight() != 5 {
+		l.t.Errorf("%d and %d calls at once, want 2 and 5", l.two.MaxInFlight(), l.five.MaxInFlight())
+	}
+}
+
+// Two upstreams have limits of their own over four workers: both are kept, and both are used.
+func TestLimitsOfTwoUpstreams(t *testing.T) { //nolint:paralleltest // it measures time: nothing runs beside it
+	const latency, jobsTwo, jobsFive = 300 * time.Millisecond, 57, 143
+	l := newLimited(t, latency)
+	c := l.as(clientKey)
+	ids := append(c.orderAll("Two", jobsTwo), c.orderAll("Five", jobsFive)...)
+	l.startWorkers(4)
+	waitUntil(t, "the first call", patience, func() bool { return l.two.Calls()+l.five.Calls() > 0 })
+	began := time.Now()
 	waitUntil(t, "all are drawn", time.Minute, func() bool {
-		return two.Calls() == jobsTwo && five.Calls() == jobsFive && two.InFlight()+five.InFlight() == 0
+		return l.two.Calls() == jobsTwo && l.five.Calls() == jobsFive && l.two.InFlight()+l.five.InFlight() == 0
 	})
 	took := time.Since(began)
 	c.wantCompleted(ids, patience)
-	ideal := max(rounds(jobsTwo, 2), rounds(jobsFive, 5)) * call
-	t.Logf("%d and %d calls, high-water marks %d and %d, in %v: %.3f of the ideal %v",
-		two.Calls(), five.Calls(), two.MaxInFlight(), five.MaxInFlight(), took, float64(took)/float64(ideal), ideal)
-	if two.MaxInFlight() != 2 || five.MaxInFlight() != 5 {
-		t.Errorf("%d and %d calls at once, want 2 and 5", two.MaxInFlight(), five.MaxInFlight())
-	}
+	ideal := max(rounds(jobsTwo, 2), rounds(jobsFive, 5)) * latency
+	t.Logf("high-water marks %d and %d; %v, %.3f of the ideal %v",
+		l.two.MaxInFlight(), l.five.MaxInFlight(), took, float64(took)/float64(ideal), ideal)
+	l.wantHighWater()
 	if took > ideal*11/10 {
 		t.Errorf("it took %v, more than a tenth over the ideal %v", took, ideal)
 	}
+}
 
-	latency.Store(int64(time.Hour)) // until whoever calls is gone
+// A worker that dies takes no part of the limits away for longer than a minute.
+func TestADeadWorkersShareComesBack(t *testing.T) {
+	t.Parallel()
+	l := newLimited(t, time.Hour) // until whoever calls is gone
+	workers := l.startWorkers(4)
+	c := l.as(clientKey)
 	c.orderAll("Two", 6)
 	c.orderAll("Five", 14)
-	full := func() bool { return two.InFlight() == 2 && five.InFlight() == 5 }
-	waitUntil(t, "all slots are in use", patience, full)
-	victim := g.busiest(workers)
-	victim.kill()
+	waitUntil(t, "all slots are in use", patience, l.full)
+	l.busiest(workers).kill()
 	killed := time.Now()
-	waitUntil(t, "the upstreams have lost its calls", patience, func() bool { return !full() })
-	lost := 7 - two.InFlight() - five.InFlight()
-	waitUntil(t, "both limits are used fully again", time.Minute, full)
-	t.Logf("%d calls ended with a worker; both limits are used fully again after %v", lost, time.Since(killed))
-	if two.MaxInFlight() != 2 || five.MaxInFlight() != 5 {
-		t.Errorf("%d and %d calls at once after a worker was killed", two.MaxInFlight(), five.MaxInFlight())
-	}
+	waitUntil(t, "the upstreams have lost its calls", patience, func() bool { return !l.full() })
+	lost := 7 - l.two.InFlight() - l.five.InFlight()
+	waitUntil(t, "both limits are used fully again", time.Minute, l.full)
+	t.Logf("%d calls ended with a worker; both limits were used fully again after %v", lost, time.Since(killed))
+	l.wantHighWater()
 }
 
 // busiest returns the worker with the most calls under way.
