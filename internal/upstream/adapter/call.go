@@ -125,7 +125,7 @@ func readAll(res *http.Response, most int64) ([]byte, error) {
 		b.Grow(int(n) + bytes.MinRead)
 	}
 	_, err := b.ReadFrom(io.LimitReader(res.Body, most))
-	return b.Bytes(), err //nolint:wrapcheck // wrapped by roundTrip
+	return b.Bytes(), err
 }
 
 // interrupted classifies a call that brought no complete answer.

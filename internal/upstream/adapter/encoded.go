@@ -37,8 +37,8 @@ func (e *Encoded) UnmarshalJSON(raw []byte) error {
 }
 
 // EncodedAs returns the picture in a text.
-func EncodedAs(text string) Encoded {
-	var e Encoded
+func EncodedAs(text string) *Encoded {
+	e := new(Encoded)
 	e.decode([]byte(text))
 	return e
 }
@@ -66,10 +66,10 @@ func (e *Encoded) decode(text []byte) {
 }
 
 // Present reports whether there was anything to decode.
-func (e Encoded) Present() bool { return len(e.data) > 0 || e.err != nil }
+func (e *Encoded) Present() bool { return len(e.data) > 0 || e.err != nil }
 
 // Picture returns the picture's bytes, or why they are none of a known type and at most 32 MiB.
-func (e Encoded) Picture() ([]byte, error) {
+func (e *Encoded) Picture() ([]byte, error) {
 	if e.err != nil {
 		return nil, e.err
 	}
