@@ -25,9 +25,9 @@ type reply struct {
 
 // info is what the server says of its picture.
 type info struct {
-	Seed   *float64 `json:"seed"`
-	Width  int      `json:"width"`
-	Height int      `json:"height"`
+	Seed   float64 `json:"seed"`
+	Width  int     `json:"width"`
+	Height int     `json:"height"`
 }
 
 // read makes out what a reply says. Of a picture, it puts what is known of it into d.
@@ -76,12 +76,10 @@ func (r reply) picture(d *imagegen.Drawing) (err error) {
 	if len(r.Images) == 0 {
 		return errors.New("success without a picture")
 	}
-	var about info
-	if !decode([]byte(r.Info), &about) {
-		about = info{}
-	}
-	if s := about.Seed; s != nil && *s >= 0 && *s <= math.MaxUint32 {
-		d.Seed = uint32(*s)
+	about := info{Seed: -1}
+	_ = decode([]byte(r.Info), &about) // nothing in it is needed
+	if about.Seed >= 0 && about.Seed <= math.MaxUint32 {
+		d.Seed = uint32(about.Seed)
 	}
 	if about.Width > 0 && about.Height > 0 {
 		d.Width, d.Height = about.Width, about.Height
