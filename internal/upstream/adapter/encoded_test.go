@@ -36,8 +36,8 @@ func TestEncoded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var reply struct {
-				Picture adapter.Encoded
-				After   string
+				Picture adapter.Encoded `json:"picture"`
+				After   string          `json:"after"`
 			}
 			if err := json.Unmarshal([]byte(`{"picture": `+c.json+`, "after": "yes"}`), &reply); err != nil || reply.After != "yes" {
 				t.Fatalf("got %v and %q, want the rest to be read whatever the picture is", err, reply.After)

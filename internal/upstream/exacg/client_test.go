@@ -42,12 +42,8 @@ func TestConformance(t *testing.T) {
 			t.Helper()
 			return newClient(t, exacg.Config{URL: url, APIKey: upstreamtest.Key, Timeout: timeout})
 		},
-		Auth: "Bearer " + upstreamtest.Key,
-		Prompt: func(r *http.Request) string {
-			var body struct{ Prompt string }
-			_ = json.NewDecoder(r.Body).Decode(&body)
-			return body.Prompt
-		},
+		Auth:   "Bearer " + upstreamtest.Key,
+		Prompt: upstreamtest.JSONPrompt,
 		Picture: func(w http.ResponseWriter, imageURL string) {
 			_ = json.NewEncoder(w).Encode(map[string]any{"success": true, "data": map[string]any{"image_url": imageURL}})
 		},

@@ -28,12 +28,8 @@ func TestConformance(t *testing.T) {
 			t.Helper()
 			return newClient(t, openaiimages.Config{URL: url + "/v1", APIKey: upstreamtest.Key, Timeout: timeout})
 		},
-		Auth: "Bearer " + upstreamtest.Key,
-		Prompt: func(r *http.Request) string {
-			var body struct{ Prompt string }
-			_ = json.NewDecoder(r.Body).Decode(&body)
-			return body.Prompt
-		},
+		Auth:   "Bearer " + upstreamtest.Key,
+		Prompt: upstreamtest.JSONPrompt,
 		Picture: func(w http.ResponseWriter, imageURL string) {
 			send(w, http.StatusOK, images(map[string]any{"url": imageURL}))
 		},

@@ -47,11 +47,13 @@ func TestRequestOnTheWire(t *testing.T) {
 		"no format": {openaiimages.Config{ResponseFormat: "none"}, dog, "", `{"model":"Z-Image","n":1,"prompt":"一只可爱的小狗 & <b>","size":"1024x2048"}`},
 		"extra":     {openaiimages.Config{ResponseFormat: "none"}, extra, "", `{"model":"Z-Image","n":1,"prompt":"一只可爱的小狗 & <b>","size":"1024x2048","background":"opaque"}`},
 		"every field": {
-			openaiimages.Config{ResponseFormat: "none", Fields: every}, dog, "",
+			openaiimages.Config{ResponseFormat: "none", Fields: every},
+			dog, "",
 			`{"guidance_scale":4.5,"model":"Z-Image","n":1,"negative_prompt":"ugly","num_inference_steps":8,"prompt":"一只可爱的小狗 & <b>","seed":4294967295,"size":"1024x2048"}`,
 		},
 		"every field but one": {
-			openaiimages.Config{ResponseFormat: "none", Fields: every}, plain, "",
+			openaiimages.Config{ResponseFormat: "none", Fields: every},
+			plain, "",
 			`{"guidance_scale":4.5,"model":"Z-Image","n":1,"num_inference_steps":8,"prompt":"一只可爱的小狗 & <b>","seed":4294967295,"size":"1024x2048"}`,
 		},
 	} {
@@ -80,6 +82,7 @@ func TestAnEditIsAForm(t *testing.T) {
 	const jpeg = "\xff\xd8\xff\xe0 a picture"
 	fields, path, image := map[string][]string{}, "", []string{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, 1<<20)
 		if err := r.ParseMultipartForm(1 << 20); err != nil {
 			t.Error(err)
 		}

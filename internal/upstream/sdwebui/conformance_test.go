@@ -29,12 +29,8 @@ func TestConformance(t *testing.T) {
 			t.Helper()
 			return newClient(t, sdwebui.Config{URL: url, APIKey: login, Timeout: timeout})
 		},
-		Auth: "Basic " + base64.StdEncoding.EncodeToString([]byte(login)),
-		Prompt: func(r *http.Request) string {
-			var body struct{ Prompt string }
-			_ = json.NewDecoder(r.Body).Decode(&body)
-			return body.Prompt
-		},
+		Auth:   "Basic " + base64.StdEncoding.EncodeToString([]byte(login)),
+		Prompt: upstreamtest.JSONPrompt,
 		Data: func(w http.ResponseWriter, picture []byte) {
 			send(w, http.StatusOK, map[string]any{
 				"images": []any{base64.StdEncoding.EncodeToString(picture)}, "parameters": map[string]any{"steps": 8}, "info": `{"seed": 42}`,

@@ -50,15 +50,18 @@ func TestProgress(t *testing.T) {
 	}{
 		"steps": {
 			server{drawing: 4500 * time.Millisecond, status: 200, progress: []string{at(0, ""), at(0.26, "scripts_txt2img"), at(0.5, "scripts_txt2img"), at(0.9, "scripts_txt2img")}},
-			[]float64{0.26, 0.5, 0.9}, 4,
+			[]float64{0.26, 0.5, 0.9},
+			4,
 		},
 		"never backwards, never over": {
 			server{drawing: 4500 * time.Millisecond, status: 200, progress: []string{at(0.5, "API-TXT"), at(0.4, "API-TXT"), at(0.5, "API-TXT"), at(1.7, "")}},
-			[]float64{0.5, 1}, 4,
+			[]float64{0.5, 1},
+			4,
 		},
 		"a job of the browser": {
 			server{drawing: 3500 * time.Millisecond, status: 200, progress: []string{at(0.5, "task(abc)"), at(0.6, "task(abc)"), at(0.1, "scripts_txt2img")}},
-			[]float64{0.1}, 3,
+			[]float64{0.1},
+			3,
 		},
 		"no sense":       {server{drawing: 2500 * time.Millisecond, status: 200, progress: []string{`<html>`, `{"progress":"half"}`}}, nil, 2},
 		"not for us":     {server{drawing: 5500 * time.Millisecond, status: 401, progress: []string{at(0.5, "")}}, nil, 1},

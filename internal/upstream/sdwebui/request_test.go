@@ -38,29 +38,35 @@ func TestRequestOnTheWire(t *testing.T) {
 		body   string
 	}{
 		"plain": {
-			sdwebui.Config{}, dog, "", "/sdapi/v1/txt2img",
+			sdwebui.Config{},
+			dog, "", "/sdapi/v1/txt2img",
 			`{"prompt":"小狗 & <b>","seed":4294967295,"steps":8,"cfg_scale":4.5,` + rest + `}`,
 		},
 		"a negative prompt and a login": {
-			sdwebui.Config{APIKey: "me:pass:word"}, with(func(o *imagegen.Order) { o.NegativePrompt = new("ugly") }), "Basic bWU6cGFzczp3b3Jk", "/sdapi/v1/txt2img",
+			sdwebui.Config{APIKey: "me:pass:word"},
+			with(func(o *imagegen.Order) { o.NegativePrompt = new("ugly") }), "Basic bWU6cGFzczp3b3Jk", "/sdapi/v1/txt2img",
 			`{"prompt":"小狗 & <b>","negative_prompt":"ugly","seed":4294967295,"steps":8,"cfg_scale":4.5,` + rest + `}`,
 		},
 		"a checkpoint": {
-			sdwebui.Config{Models: map[string]string{"Z-Image": "zimage.safetensors [abc]"}}, dog, "", "/sdapi/v1/txt2img",
+			sdwebui.Config{Models: map[string]string{"Z-Image": "zimage.safetensors [abc]"}},
+			dog, "", "/sdapi/v1/txt2img",
 			`{"prompt":"小狗 & <b>","seed":4294967295,"steps":8,"cfg_scale":4.5,` + rest + `,"override_settings":{"sd_model_checkpoint":"zimage.safetensors [abc]"},"override_settings_restore_afterwards":false}`,
 		},
 		"extra fields": {
-			sdwebui.Config{}, with(func(o *imagegen.Order) {
+			sdwebui.Config{},
+			with(func(o *imagegen.Order) {
 				o.Extra = extra{"sampler": []byte(`"Euler a"`), "tiling": []byte(`true`), "batch_size": []byte(`9`), "alwayson_scripts": []byte(`{"a":{"args":[1]}}`)}
 			}), "", "/sdapi/v1/txt2img",
 			`{"prompt":"小狗 & <b>","seed":4294967295,"steps":8,"cfg_scale":4.5,` + rest + `,"alwayson_scripts":{"a":{"args":[1]}},"sampler_name":"Euler a","tiling":true}`,
 		},
 		"a sampler by both names": {
-			sdwebui.Config{}, with(func(o *imagegen.Order) { o.Extra = extra{"sampler": []byte(`"a"`), "sampler_name": []byte(`"b"`)} }), "", "/sdapi/v1/txt2img",
+			sdwebui.Config{},
+			with(func(o *imagegen.Order) { o.Extra = extra{"sampler": []byte(`"a"`), "sampler_name": []byte(`"b"`)} }), "", "/sdapi/v1/txt2img",
 			`{"prompt":"小狗 & <b>","seed":4294967295,"steps":8,"cfg_scale":4.5,` + rest + `,"sampler_name":"b"}`,
 		},
 		"an edit": {
-			sdwebui.Config{}, with(func(o *imagegen.Order) {
+			sdwebui.Config{},
+			with(func(o *imagegen.Order) {
 				o.Source, o.Extra = "https://x.test/a.png", extra{"denoising_strength": []byte(`0.4`)}
 			}), "", "/sdapi/v1/img2img",
 			`{"init_images":["YSBwaWN0dXJl"],"prompt":"小狗 & <b>","seed":4294967295,"steps":8,"cfg_scale":4.5,` + rest + `,"denoising_strength":0.4}`,

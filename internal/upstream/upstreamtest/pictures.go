@@ -102,7 +102,7 @@ func (p Protocol) unusable() map[string]func(w http.ResponseWriter) {
 	all := map[string]func(w http.ResponseWriter){}
 	if p.Picture != nil {
 		for name, url := range map[string]string{
-			"no URL": "", "a URL not of http": "javascript:alert(1)", "a URL without a host": "/a.png", "a URL with a password": "https://me:pw@x.test/a.png",
+			"no URL": "", "a URL not of http": "javascript:alert(1)", "a URL without a host": "/a.png", "a URL with a user": "https://me@x.test/a.png",
 		} {
 			all[name] = func(w http.ResponseWriter) { p.Picture(w, url) }
 		}

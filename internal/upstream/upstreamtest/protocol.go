@@ -2,6 +2,7 @@ package upstreamtest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -59,6 +60,15 @@ func Run(t *testing.T, p Protocol) {
 	t.Run("connections", p.connections)
 	t.Run("contexts", p.contexts)
 	t.Run("secrets", p.secrets)
+}
+
+// JSONPrompt reads the prompt where it is a member of the body's JSON object.
+func JSONPrompt(r *http.Request) string {
+	var body struct {
+		Prompt string `json:"prompt"`
+	}
+	_ = json.NewDecoder(r.Body).Decode(&body) // none is as wrong as another
+	return body.Prompt
 }
 
 // succeed answers with a picture, in a way that the protocol has.
