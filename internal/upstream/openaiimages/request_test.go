@@ -82,12 +82,18 @@ func TestAnEditIsAForm(t *testing.T) {
 	const jpeg = "\xff\xd8\xff\xe0 a picture"
 	fields, path, image := map[string][]string{}, "", []string{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, 1<<20)
-		if err := r.ParseMultipartForm(1 << 20); err != nil {
+		parts, err := r.MultipartReader()
+		if err != nil {
 			t.Error(err)
+			return
 		}
-		fields, path = r.MultipartForm.Value, r.URL.Path
-		for name, files := range r.MultipartForm.File {
+		form, err := parts.ReadForm(1 << 20)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		fields, path = form.Value, r.URL.Path
+		for name, files := range form.File {
 			f, err := files[0].Open()
 			if err != nil {
 				t.Error(err)
