@@ -61,6 +61,12 @@ func (e *CallError) Error() string {
 // Unwrap returns the operator's cause.
 func (e *CallError) Unwrap() error { return e.Err }
 
+// Elsewhere reports whether another upstream may draw what this one refused: it refused for reasons of its own (our account,
+// a model that is not there, a kind of call it does not serve), not for the request's.
+func (e *CallError) Elsewhere() bool {
+	return e.Kind == KindUpstreamAccount || e.Kind == KindUpstreamUnavailable
+}
+
 // Order is what an upstream is asked for: one picture.
 type Order struct {
 	Model          string // the catalogue's id

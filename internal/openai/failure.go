@@ -30,6 +30,8 @@ func ClassOf(k imagegen.Kind) Class {
 		return Class{http.StatusBadRequest, typeRequest, "invalid_value"}
 	case imagegen.KindUpstreamRejected:
 		return Class{http.StatusBadRequest, typeRequest, "upstream_rejected"}
+	case imagegen.KindContentPolicy:
+		return Class{http.StatusBadRequest, typeRequest, "content_policy_violation"}
 	case imagegen.KindInvalidAPIKey:
 		return Class{http.StatusUnauthorized, typeRequest, "invalid_api_key"}
 	case imagegen.KindModelNotAllowed:
@@ -56,7 +58,7 @@ func ClassOf(k imagegen.Kind) Class {
 		return Class{http.StatusBadGateway, typeServer, "upstream_error"}
 	case imagegen.KindUpstreamTimeout:
 		return Class{http.StatusBadGateway, typeServer, "upstream_timeout"}
-	case imagegen.KindUpstreamAccount:
+	case imagegen.KindUpstreamAccount, imagegen.KindUpstreamUnavailable: // why is the operator's business
 		return Class{http.StatusBadGateway, typeServer, "upstream_unavailable"}
 	case imagegen.KindUpstreamAmbiguous:
 		return Class{http.StatusBadGateway, typeServer, "upstream_outcome_unknown"}

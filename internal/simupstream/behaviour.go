@@ -27,16 +27,18 @@ type Behaviour struct {
 	// unless Header says otherwise.
 	Status int
 	Body   string
-	Header http.Header // added to the answer
+	// Refusal declines with this text in the words of the call's protocol, in place of Body. A zero status is 200.
+	Refusal string
+	Header  http.Header // added to the answer
 }
 
 func (b Behaviour) isZero() bool {
-	return b.Latency == 0 && b.Fault == FaultNone && b.Status == 0 && b.Body == "" && len(b.Header) == 0
+	return b.Latency == 0 && b.Fault == FaultNone && b.Status == 0 && b.Body == "" && b.Refusal == "" && len(b.Header) == 0
 }
 
-// Decline returns the behaviour that refuses a call in the protocol's words.
+// Decline returns the behaviour that refuses a call in the words of its protocol.
 func Decline(status int, message string) Behaviour {
-	return Behaviour{Status: status, Body: `{"success":false,"error":` + strconv.Quote(message) + `}`}
+	return Behaviour{Status: status, Refusal: message}
 }
 
 // wild is what the real service has been seen to do.
@@ -77,7 +79,7 @@ func (s *Server) behaviour(req Request) Behaviour {
 }
 
 // scripted answers as b says, and reports false if b leaves the answer to the protocol.
-func (s *Server) scripted(w http.ResponseWriter, r *http.Request, b Behaviour) bool {
+func (s *Server) scripted(w http.ResponseWriter, r *http.Request, b Behaviour, decline func(status int, message string)) bool {
 	for name, values := range b.Header {
 		w.Header()[http.CanonicalHeaderKey(name)] = values
 	}
@@ -97,6 +99,8 @@ func (s *Server) scripted(w http.ResponseWriter, r *http.Request, b Behaviour) b
 		_, _ = w.Write([]byte(start))
 		_ = http.NewResponseController(w).Flush()
 		reset(w)
+	case b.Refusal != "":
+		decline(max(b.Status, http.StatusOK), b.Refusal)
 	case b.Status != 0 || b.Body != "":
 		if w.Header().Get("Content-Type") == "" {
 			w.Header().Set("Content-Type", "application/json")

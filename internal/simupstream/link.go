@@ -1,10 +1,13 @@
 package simupstream
 
 import (
+	"bytes"
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -73,14 +76,46 @@ func (s *Server) picture(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead {
 		return
 	}
-	// A picture takes 16 MiB and a processor: those that come at once wait in line.
+	_ = s.draw(r, w, l) // the sides were checked, so it can only be a client that left
+}
+
+// draw paints a picture for a request. It takes 16 MiB and a processor: those that come at once wait in line.
+func (s *Server) draw(r *http.Request, w io.Writer, l link) error {
 	select {
 	case s.drawing <- struct{}{}:
 		defer func() { <-s.drawing }()
 	case <-r.Context().Done():
-		return
+		return context.Cause(r.Context())
 	}
-	_ = l.picture().WritePNG(w) // the sides were checked, so it can only be a client that left
+	return l.picture().WritePNG(w)
+}
+
+// paint returns the picture itself, for replies that hold it.
+func (s *Server) paint(r *http.Request, l link) ([]byte, error) {
+	var b bytes.Buffer
+	err := s.draw(r, &b, l)
+	return b.Bytes(), err
+}
+
+// linkTo describes the picture that a call asks for.
+func linkTo(req Request) link {
+	b := req.Body
+	l := link{width: b.Width, height: b.Height, caption: shorten(b.Prompt)}
+	if b.Seed != nil {
+		l.seed = uint64(*b.Seed) //nolint:gosec // any number will do, and a negative one stays itself
+	} else {
+		l.seed = uint64(req.Call) //nolint:gosec // counts from 1
+	}
+	// What the caption does not show makes another picture too. A form's own bytes are never twice the same.
+	h := fnv.New32a()
+	if len(req.Picture) > 0 {
+		_, _ = h.Write([]byte(b.Prompt))
+		_, _ = h.Write(req.Picture)
+	} else {
+		_, _ = h.Write(req.Raw)
+	}
+	l.variant = h.Sum32()
+	return l
 }
 
 func (l link) picture() paint.Picture {

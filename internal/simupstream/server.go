@@ -5,16 +5,17 @@ import (
 	"encoding/json"
 	"net/http"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 )
 
-// GeneratePath is where the server takes generate calls.
+// GeneratePath is where the server takes calls of the native protocol.
 const GeneratePath = "/api/v1/generate_image"
 
 // Config shapes a server. Its zero value answers at once, takes any key and never fails.
 type Config struct {
-	APIKey    string // the only key that is taken; empty: any, and none
+	APIKey    string // the only key that is taken, whatever the protocol; empty: any, and none
 	PublicURL string // base of the picture links; empty: the address that the call came to
 	// Latency is how long a generate call takes, give or take up to Jitter.
 	Latency, Jitter time.Duration
@@ -33,6 +34,7 @@ type Config struct {
 type Server struct {
 	*traffic
 
+	pace    pace
 	config  Config
 	mux     *http.ServeMux
 	drawing chan struct{} // a token for each picture being drawn
@@ -46,7 +48,12 @@ func New(c Config) *Server {
 		traffic: newTraffic(c.KeepRequests), config: c, mux: http.NewServeMux(),
 		drawing: make(chan struct{}, runtime.GOMAXPROCS(0)), closed: make(chan struct{}),
 	}
-	s.mux.HandleFunc("POST "+GeneratePath, s.generate)
+	for path, p := range map[string]protocol{
+		GeneratePath: exacg, GenerationsPath: openAI, EditsPath: openAI, Txt2ImgPath: sdWebUI, Img2ImgPath: sdWebUI,
+	} {
+		s.mux.HandleFunc("POST "+path, s.serve(p))
+	}
+	s.mux.HandleFunc("GET "+ProgressPath, s.progress)
 	s.mux.HandleFunc("GET /images/{name}", s.picture)
 	return s
 }
@@ -73,9 +80,18 @@ func (s *Server) pause(r *http.Request, d time.Duration) bool {
 	return false
 }
 
-func (s *Server) authorized(r *http.Request) bool {
-	want := "Bearer " + s.config.APIKey
-	return s.config.APIKey == "" || subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte(want)) == 1
+func (s *Server) hasBearer(r *http.Request) bool {
+	key, isBearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	return s.config.APIKey == "" || isBearer && s.isKey(key)
+}
+
+func (s *Server) hasBasic(r *http.Request) bool {
+	user, password, _ := r.BasicAuth()
+	return s.isKey(password) || s.isKey(user+":"+password)
+}
+
+func (s *Server) isKey(key string) bool {
+	return s.config.APIKey == "" || subtle.ConstantTimeCompare([]byte(key), []byte(s.config.APIKey)) == 1
 }
 
 // writeJSON sends v. An error means that the client is gone, and there is nobody to tell.
@@ -83,10 +99,4 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(v)
-}
-
-// failure is the protocol's way to decline.
-type failure struct {
-	Success bool   `json:"success"`
-	Error   string `json:"error"`
 }

@@ -42,6 +42,8 @@ func TestConformance(t *testing.T) {
 			t.Helper()
 			return newClient(t, exacg.Config{URL: url, APIKey: upstreamtest.Key, Timeout: timeout})
 		},
+		Auth:   "Bearer " + upstreamtest.Key,
+		Prompt: upstreamtest.JSONPrompt,
 		Picture: func(w http.ResponseWriter, imageURL string) {
 			_ = json.NewEncoder(w).Encode(map[string]any{"success": true, "data": map[string]any{"image_url": imageURL}})
 		},
@@ -65,9 +67,15 @@ func TestRequestOnTheWire(t *testing.T) {
 		order imagegen.Order
 		want  string
 	}{
-		"plain":                    {dog, `{"prompt":"一只可爱的小狗","width":1024,"height":2048,"steps":8,"cfg":7,"model_index":5,"seed":4294967295}`},
-		"a fraction":               {with(func(o *imagegen.Order) { o.CFG, o.Seed = 4.5, 0 }), `{"prompt":"一只可爱的小狗","width":1024,"height":2048,"steps":8,"cfg":4.5,"model_index":5,"seed":0}`},
-		"a negative prompt":        {with(func(o *imagegen.Order) { o.NegativePrompt = &negative }), `{"prompt":"一只可爱的小狗","width":1024,"height":2048,"steps":8,"cfg":7,"model_index":5,"seed":4294967295,"negative_prompt":"ugly <b>&</b> \"hands\""}`},
+		"plain":             {dog, `{"prompt":"一只可爱的小狗","width":1024,"height":2048,"steps":8,"cfg":7,"model_index":5,"seed":4294967295}`},
+		"a fraction":        {with(func(o *imagegen.Order) { o.CFG, o.Seed = 4.5, 0 }), `{"prompt":"一只可爱的小狗","width":1024,"height":2048,"steps":8,"cfg":4.5,"model_index":5,"seed":0}`},
+		"a negative prompt": {with(func(o *imagegen.Order) { o.NegativePrompt = &negative }), `{"prompt":"一只可爱的小狗","width":1024,"height":2048,"steps":8,"cfg":7,"model_index":5,"seed":4294967295,"negative_prompt":"ugly <b>&</b> \"hands\""}`},
+		"extra fields": {with(func(o *imagegen.Order) {
+			o.Extra = map[string]json.RawMessage{"tiling": []byte("true"), "sampler": []byte(`"Euler"`), "Prompt": []byte(`"a dog"`), "seed": []byte("1")}
+		}), `{"prompt":"一只可爱的小狗","width":1024,"height":2048,"steps":8,"cfg":7,"model_index":5,"seed":4294967295,"sampler":"Euler","tiling":true}`},
+		"an edit": {with(func(o *imagegen.Order) {
+			o.Source, o.Extra = "https://x.test/a.png?b=1&c=2", map[string]json.RawMessage{"style": []byte(`{"a": 1}`)}
+		}), `{"prompt":"一只可爱的小狗","model_index":5,"image_source":"https://x.test/a.png?b=1&c=2","style":{"a":1}}`},
 		"an empty one is sent too": {with(func(o *imagegen.Order) { o.NegativePrompt = &empty }), `{"prompt":"一只可爱的小狗","width":1024,"height":2048,"steps":8,"cfg":7,"model_index":5,"seed":4294967295,"negative_prompt":""}`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -10,39 +10,18 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 )
 
 // answers are complete HTTP answers of every kind.
 func (p Protocol) answers(t *testing.T) {
 	t.Parallel()
-	t.Run("a picture", func(t *testing.T) {
-		t.Parallel()
-		const url = "https://pictures.test/a%20cat.png?sign=abc%2Bdef"
-		var auth string
-		got, err := p.call(t, ample, func(w http.ResponseWriter, r *http.Request) {
-			auth = r.Header.Get("Authorization")
-			p.Picture(w, url)
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if auth != "Bearer "+Key {
-			t.Errorf("got Authorization %q, want the key as a bearer token", auth)
-		}
-		want := imagegen.Drawing{URL: url, Seed: p.Order.Seed, Width: p.Order.Width, Height: p.Order.Height}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("image (-want +got):\n%s", diff)
-		}
-	})
 	t.Run("a redirect is not followed", func(t *testing.T) {
 		t.Parallel()
 		var followed atomic.Bool
 		elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			followed.Store(true)
-			p.Picture(w, "https://pictures.test/a.png")
+			p.succeed(w)
 		}))
 		t.Cleanup(elsewhere.Close)
 		_, err := p.call(t, ample, func(w http.ResponseWriter, r *http.Request) {
@@ -62,6 +41,16 @@ func (p Protocol) answers(t *testing.T) {
 		e := callError(t, err)
 		if got := utf8.RuneCountInString(e.Message); got > 300 || !strings.HasPrefix(e.Message, "提示词过长") {
 			t.Errorf("got %d characters, want at most 300 of the upstream's message: %q", got, e.Message)
+		}
+	})
+	t.Run("a refusal that is too long to read", func(t *testing.T) {
+		t.Parallel()
+		_, err := p.call(t, ample, func(w http.ResponseWriter, _ *http.Request) {
+			p.Decline(w, http.StatusBadRequest, strings.Repeat("no ", 1<<20))
+		})
+		check(t, err, refused)
+		if e := callError(t, err); strings.Contains(e.Message, "no no") {
+			t.Errorf("got message %q, want one of our own", e.Message)
 		}
 	})
 	for name, c := range p.statuses() {
@@ -103,34 +92,38 @@ func (p Protocol) statuses() map[string]statusCase {
 		return want{Outcome: o, Billed: b, Transient: true, Kind: imagegen.KindUpstreamError}
 	}
 	account := func(o imagegen.Outcome) want {
-		return want{Outcome: o, Billed: imagegen.BilledNo, Kind: imagegen.KindUpstreamAccount}
+		return want{Outcome: o, Billed: imagegen.BilledNo, Kind: imagegen.KindUpstreamAccount, Elsewhere: true}
 	}
 	limited := later(imagegen.OutcomeRateLimited, imagegen.BilledNo)
 	limited.RetryAfter = 7 * time.Second
+	missing := refused
+	if p.LacksModel {
+		missing.Kind, missing.Elsewhere = imagegen.KindUpstreamUnavailable, true
+	}
 	const html = "<!DOCTYPE html><html><head><title>Just a moment...</title></head><body>checking</body></html>"
 	return map[string]statusCase{
-		"400":                   {decline(400, "the prompt is not allowed"), refused},
-		"404":                   {decline(404, "no such model"), refused},
-		"422":                   {decline(422, "bad size"), refused},
-		"401":                   {decline(401, "invalid key"), account(imagegen.OutcomeAuth)},
-		"403":                   {decline(403, "forbidden"), account(imagegen.OutcomeAuth)},
-		"402":                   {decline(402, "payment required"), account(imagegen.OutcomeQuota)},
-		"429 with Retry-After":  {decline(429, "slow down", "Retry-After", "7"), limited},
-		"408":                   {decline(408, "late"), later(imagegen.OutcomeStatus, imagegen.BilledNo)},
-		"425":                   {decline(425, "early"), later(imagegen.OutcomeStatus, imagegen.BilledNo)},
-		"503":                   {decline(503, "down"), later(imagegen.OutcomeStatus, imagegen.BilledNo)},
-		"500 page":              {page(500, html), later(imagegen.OutcomeStatus, imagegen.BilledUnknown)},
-		"502 page":              {page(502, html), later(imagegen.OutcomeStatus, imagegen.BilledUnknown)},
-		"504 page":              {page(504, html), later(imagegen.OutcomeStatus, imagegen.BilledUnknown)},
-		"520 page":              {page(520, html), later(imagegen.OutcomeStatus, imagegen.BilledUnknown)},
-		"529 page":              {page(529, html), later(imagegen.OutcomeStatus, imagegen.BilledUnknown)},
-		"bot wall":              {page(403, html), later(imagegen.OutcomeStatus, imagegen.BilledNo)},
-		"page with 200":         {page(200, html), garbled},
-		"empty body":            {page(200, ""), garbled},
-		"half a JSON":           {page(200, `{"success": tr`), garbled},
-		"wrong JSON":            {page(200, `[1, "two", null]`), garbled},
-		"too large a body":      {page(200, strings.Repeat(" ", 2<<20)+`{}`), garbled},
-		"picture without a URL": {func(w http.ResponseWriter, _ *http.Request) { p.Picture(w, "") }, garbled},
-		"picture not by http":   {func(w http.ResponseWriter, _ *http.Request) { p.Picture(w, "javascript:alert(1)") }, garbled},
+		"400":                  {decline(400, "the prompt is not allowed"), refused},
+		"404":                  {decline(404, "no such model"), missing},
+		"404 page":             {page(404, html), missing},
+		"422":                  {decline(422, "bad size"), refused},
+		"401":                  {decline(401, "invalid key"), account(imagegen.OutcomeAuth)},
+		"403":                  {decline(403, "forbidden"), account(imagegen.OutcomeAuth)},
+		"402":                  {decline(402, "payment required"), account(imagegen.OutcomeQuota)},
+		"429 with Retry-After": {decline(429, "slow down", "Retry-After", "7"), limited},
+		"408":                  {decline(408, "late"), later(imagegen.OutcomeStatus, imagegen.BilledNo)},
+		"425":                  {decline(425, "early"), later(imagegen.OutcomeStatus, imagegen.BilledNo)},
+		"503":                  {decline(503, "down"), later(imagegen.OutcomeStatus, imagegen.BilledNo)},
+		"500 page":             {page(500, html), later(imagegen.OutcomeStatus, imagegen.BilledUnknown)},
+		"502 page":             {page(502, html), later(imagegen.OutcomeStatus, imagegen.BilledUnknown)},
+		"504 page":             {page(504, html), later(imagegen.OutcomeStatus, imagegen.BilledUnknown)},
+		"520 page":             {page(520, html), later(imagegen.OutcomeStatus, imagegen.BilledUnknown)},
+		"529 page":             {page(529, html), later(imagegen.OutcomeStatus, imagegen.BilledUnknown)},
+		"bot wall":             {page(403, html), later(imagegen.OutcomeStatus, imagegen.BilledNo)},
+		"page with 200":        {page(200, html), garbled},
+		"empty body":           {page(200, ""), garbled},
+		"half a JSON":          {page(200, `{"success": tr`), garbled},
+		"wrong JSON":           {page(200, `[1, "two", null]`), garbled},
+		"an object of nothing": {page(200, `{}`), garbled},
+		"too large a body":     {page(200, strings.Repeat(" ", p.MaxReply)+`{}`), garbled},
 	}
 }

@@ -2,6 +2,7 @@ package upstreamtest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -28,10 +29,21 @@ type Protocol struct {
 	New func(t *testing.T, url string, timeout time.Duration) Provider
 	// Order is what is asked for; its zero value is a small picture.
 	Order imagegen.Order
-	// Picture answers with a picture at imageURL.
+	// Auth is the Authorization header that a call must have.
+	Auth string
+	// Prompt reads the prompt that a call asks for.
+	Prompt func(r *http.Request) string
+	// Picture answers with a picture at imageURL; nil: the protocol has no such answer.
 	Picture func(w http.ResponseWriter, imageURL string)
+	// Data answers with the picture itself; nil: the protocol has no such answer.
+	Data func(w http.ResponseWriter, picture []byte)
 	// Decline answers with a failure that says message.
 	Decline func(w http.ResponseWriter, status int, message string)
+	// LacksModel says that a 404 means a model or an endpoint that the server does not have, which is not the request's
+	// fault. Otherwise it is any other refusal.
+	LacksModel bool
+	// MaxReply is how long a success may be, in bytes; 0: 1 MiB.
+	MaxReply int
 }
 
 // Run puts the provider through every case, each a parallel subtest.
@@ -40,10 +52,32 @@ func Run(t *testing.T, p Protocol) {
 	if cmp.Equal(p.Order, imagegen.Order{}) {
 		p.Order = imagegen.Order{Prompt: "a small cat", Width: 512, Height: 768, Steps: 8, CFG: 7, ModelIndex: 5, Seed: 42}
 	}
+	if p.MaxReply == 0 {
+		p.MaxReply = 1 << 20
+	}
+	t.Run("pictures", p.pictures)
 	t.Run("answers", p.answers)
 	t.Run("connections", p.connections)
 	t.Run("contexts", p.contexts)
 	t.Run("secrets", p.secrets)
+}
+
+// JSONPrompt reads the prompt where it is a member of the body's JSON object.
+func JSONPrompt(r *http.Request) string {
+	var body struct {
+		Prompt string `json:"prompt"`
+	}
+	_ = json.NewDecoder(r.Body).Decode(&body) // none is as wrong as another
+	return body.Prompt
+}
+
+// succeed answers with a picture, in a way that the protocol has.
+func (p Protocol) succeed(w http.ResponseWriter) {
+	if p.Picture != nil {
+		p.Picture(w, pictureURL)
+		return
+	}
+	p.Data(w, pictureOf(1))
 }
 
 // want is the part of a CallError that decisions are made by.
@@ -53,6 +87,7 @@ type want struct {
 	Transient  bool
 	RetryAfter time.Duration
 	Kind       imagegen.Kind
+	Elsewhere  bool
 }
 
 // ample is a timeout that no test should reach.
@@ -70,7 +105,7 @@ func (p Protocol) call(t *testing.T, timeout time.Duration, h http.HandlerFunc) 
 func check(t *testing.T, err error, w want) {
 	t.Helper()
 	e := callError(t, err)
-	got := want{Outcome: e.Outcome, Billed: e.Billed, Transient: e.Transient, RetryAfter: e.RetryAfter, Kind: e.Kind}
+	got := want{Outcome: e.Outcome, Billed: e.Billed, Transient: e.Transient, RetryAfter: e.RetryAfter, Kind: e.Kind, Elsewhere: e.Elsewhere()}
 	if diff := cmp.Diff(w, got); diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}

@@ -1,4 +1,4 @@
-package exacg
+package adapter
 
 import (
 	"errors"
@@ -22,51 +22,67 @@ const (
 	messageRefused   = "the image service refused the request"
 )
 
-// classify turns a complete answer into the picture's address or into the failure it is.
-func (c *Client) classify(rep reply, o imagegen.Order) (string, *imagegen.CallError) {
-	a := parse(rep.body)
-	if a.text = c.scrub.line(a.text); !a.object {
-		a.text = c.scrub.line(string(rep.body)) // for the operator: a page or half an answer
+// Answer is what an adapter made out of a reply in its protocol.
+type Answer struct {
+	JSON     bool   // the body is a JSON object
+	Declined bool   // it says itself that there is no picture, and nothing to pay; its words then count
+	Text     string // what the upstream said; empty: the body is for the operator to read
+	// Verdict is what the protocol itself makes of the reply; nil: the table decides. Only Outcome, Billed, Transient,
+	// Kind and Message count; an empty Message is filled in.
+	Verdict *imagegen.CallError
+	// Unusable says why a reply that does not decline holds no picture; nil: it holds one.
+	Unusable error
+}
+
+// Classify turns a complete reply into the failure it is; nil is a picture.
+func (c *Caller) Classify(rep Reply, a Answer, o imagegen.Order) *imagegen.CallError {
+	if a.Text = c.scrub.line(a.Text); !a.JSON {
+		a.Text = c.scrub.line(string(rep.Body)) // for the operator: a page or half an answer
 	}
-	said := withoutEchoes(a.text, o)
-	e := judge(rep, a, said)
+	e := a.Verdict
 	if e == nil {
-		return a.imageURL, nil
+		e = judge(rep, a, withoutEchoes(a.Text, o))
 	}
-	if a.declined {
+	if e == nil {
+		return nil
+	}
+	if a.Declined {
 		e.Billed = imagegen.BilledNo // whatever the status: it says itself that there is no picture
 	}
 	if e.Transient {
-		e.RetryAfter = retryAfter(rep.header.Get("Retry-After"), time.Now())
+		e.RetryAfter = retryAfter(rep.Header.Get("Retry-After"), time.Now())
+	}
+	if e.Message == "" {
+		e.Message = toldOf(a)
 	}
 	if e.Kind == "" {
 		e.Kind = imagegen.KindUpstreamError
 	}
-	e.Err = describe(rep.status, cut(a.text, maxOperator), e.Err)
-	return "", e
+	e.Err = describe(rep.Status, cut(a.Text, maxOperator), e.Err)
+	return e
 }
 
 // judge is the table of what an answer means. A nil result is a picture. The order of the cases matters: a status that
 // names our account is believed before the text, a text that says busy before a status that says nothing.
-func judge(rep reply, a answer, said string) *imagegen.CallError {
-	status := rep.status
+func judge(rep Reply, a Answer, said string) *imagegen.CallError {
+	status := rep.Status
 	switch {
-	case status == http.StatusUnauthorized, status == http.StatusForbidden && a.object:
-		return account(imagegen.OutcomeAuth)
+	case status == http.StatusUnauthorized, status == http.StatusForbidden && a.JSON:
+		return Account(imagegen.OutcomeAuth)
 	case status == http.StatusPaymentRequired:
-		return account(imagegen.OutcomeQuota)
+		return Account(imagegen.OutcomeQuota)
 	case status == http.StatusTooManyRequests:
 		return declinedForNow(imagegen.OutcomeRateLimited, messageBusy)
 	case status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusServiceUnavailable:
 		return declinedForNow(imagegen.OutcomeStatus, failedWith(status))
 	case status == http.StatusForbidden: // not JSON: a bot wall in front of the upstream, which lets us through later
 		return declinedForNow(imagegen.OutcomeStatus, failedWith(status))
-	case a.declined && saysQuota(said):
-		return account(imagegen.OutcomeQuota)
-	case a.declined && saysBusy(said):
+	case a.Declined && saysQuota(said):
+		return Account(imagegen.OutcomeQuota)
+	case a.Declined && saysBusy(said):
 		return declinedForNow(imagegen.OutcomeRateLimited, messageBusy)
-	case status >= 400 && status < 500, status < 300 && a.declined:
-		return refused(a)
+	case status >= 400 && status < 500, status < 300 && a.Declined:
+		return Refused(imagegen.KindUpstreamRejected)
 	case status == http.StatusOK:
 		return unusable(rep, a)
 	default:
@@ -74,42 +90,49 @@ func judge(rep reply, a answer, said string) *imagegen.CallError {
 	}
 }
 
-// account is a refusal of the gateway's own key. Attempts with it are spared, and the client learns nothing of it.
-func account(outcome imagegen.Outcome) *imagegen.CallError {
+// Account is a refusal of the gateway's own key. Attempts with it are spared, and the client learns nothing of it.
+func Account(outcome imagegen.Outcome) *imagegen.CallError {
 	return &imagegen.CallError{
 		Outcome: outcome, Billed: imagegen.BilledNo, Kind: imagegen.KindUpstreamAccount, Message: messageAccount,
 	}
+}
+
+// Unavailable is a refusal for reasons of the upstream's own that have nothing to do with the account: it has no such
+// model, or does not serve this kind of call.
+func Unavailable() *imagegen.CallError {
+	return &imagegen.CallError{
+		Outcome: imagegen.OutcomeRefused, Billed: imagegen.BilledNo, Kind: imagegen.KindUpstreamUnavailable, Message: messageAccount,
+	}
+}
+
+// Refused is a refusal of the request for good; the client is told why in the upstream's words, as far as they are fit to
+// be told.
+func Refused(kind imagegen.Kind) *imagegen.CallError {
+	return &imagegen.CallError{Outcome: imagegen.OutcomeRefused, Billed: imagegen.BilledNo, Kind: kind}
+}
+
+// toldOf is what a client is told of a refusal.
+func toldOf(a Answer) string {
+	if m := message(a.Text); a.JSON && m != "" {
+		return m
+	}
+	return messageRefused
 }
 
 func declinedForNow(outcome imagegen.Outcome, message string) *imagegen.CallError {
 	return &imagegen.CallError{Outcome: outcome, Billed: imagegen.BilledNo, Transient: true, Message: message}
 }
 
-// refused is a refusal for good; the client is told why in the upstream's words, as far as they are fit to be told.
-func refused(a answer) *imagegen.CallError {
-	said := messageRefused
-	if m := message(a.text); a.object && m != "" {
-		said = m
-	}
-	return &imagegen.CallError{
-		Outcome: imagegen.OutcomeRefused, Billed: imagegen.BilledNo, Kind: imagegen.KindUpstreamRejected, Message: said,
-	}
-}
-
 // unusable is nil for an answer with a picture. Any other was perhaps paid for: it did not decline.
-func unusable(rep reply, a answer) *imagegen.CallError {
-	var err error
+func unusable(rep Reply, a Answer) *imagegen.CallError {
+	err := a.Unusable
 	switch {
-	case rep.tooLong:
-		err = fmt.Errorf("the reply is longer than %d bytes", maxReplyBytes)
-	case !a.object:
+	case rep.TooLong > 0:
+		err = fmt.Errorf("the reply is longer than %d bytes", rep.TooLong)
+	case !a.JSON:
 		err = errors.New("the reply is no JSON object")
-	case !a.success:
-		err = errors.New("the reply says neither success nor failure")
-	default:
-		if err = checkImageURL(a.imageURL); err == nil {
-			return nil
-		}
+	case err == nil:
+		return nil
 	}
 	return &imagegen.CallError{
 		Outcome: imagegen.OutcomeMalformed, Billed: imagegen.BilledUnknown, Transient: true, Message: messageMalformed, Err: err,

@@ -1,4 +1,4 @@
-package exacg
+package adapter
 
 import (
 	"encoding/base64"
@@ -20,13 +20,19 @@ const (
 // scrubber makes texts of an untrusted upstream fit to be shown.
 type scrubber struct{ keys *strings.Replacer }
 
-func newScrubber(key string) scrubber {
+// newScrubber takes out the secrets, in every form in which a server may repeat them.
+func newScrubber(secrets []string) scrubber {
 	var pairs []string
-	for _, form := range []string{
-		key, url.QueryEscape(key), url.PathEscape(key), strings.Trim(strconv.Quote(key), `"`),
-		base64.StdEncoding.EncodeToString([]byte(key)), base64.URLEncoding.EncodeToString([]byte(key)),
-	} {
-		pairs = append(pairs, form, "[key]")
+	for _, secret := range secrets {
+		if secret == "" {
+			continue
+		}
+		for _, form := range []string{
+			secret, url.QueryEscape(secret), url.PathEscape(secret), strings.Trim(strconv.Quote(secret), `"`),
+			base64.StdEncoding.EncodeToString([]byte(secret)), base64.URLEncoding.EncodeToString([]byte(secret)),
+		} {
+			pairs = append(pairs, form, "[key]")
+		}
 	}
 	return scrubber{keys: strings.NewReplacer(pairs...)}
 }

@@ -1,28 +1,46 @@
-package exacg_test
+package adapter_test
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
-	"github.com/zimage-gateway/zimage-gateway/internal/upstream/exacg"
+	"github.com/zimage-gateway/zimage-gateway/internal/upstream/adapter"
 )
 
-func declined(t *testing.T, message string) string {
+const key = "sk-live-9f8e7d6c5b4a"
+
+func newCaller(t *testing.T, c adapter.Config) *adapter.Caller {
 	t.Helper()
-	body, err := json.Marshal(map[string]any{"success": false, "error": message})
+	caller, err := adapter.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(body)
+	t.Cleanup(caller.CloseIdleConnections)
+	return caller
+}
+
+// classify returns what becomes of a reply that was read as a.
+func classify(t *testing.T, rep adapter.Reply, a adapter.Answer) *imagegen.CallError {
+	t.Helper()
+	caller := newCaller(t, adapter.Config{Name: "test", Secrets: []string{key}})
+	e := caller.Classify(rep, a, imagegen.Order{Prompt: "a cat"})
+	if e != nil {
+		_ = caller.Fail(e)
+	}
+	return e
+}
+
+// refuse returns the refusal of an upstream that says why.
+func refuse(t *testing.T, said string) *imagegen.CallError {
+	t.Helper()
+	return classify(t, adapter.Reply{Status: http.StatusBadRequest}, adapter.Answer{JSON: true, Declined: true, Text: said})
 }
 
 func TestMessagesForClients(t *testing.T) {
@@ -57,7 +75,7 @@ func TestMessagesForClients(t *testing.T) {
 	} {
 		t.Run(said[:min(len(said), 20)], func(t *testing.T) {
 			t.Parallel()
-			_, e := ask(t, answers{status: 400, body: declined(t, said)}, dog)
+			e := refuse(t, said)
 			if e == nil || e.Message != want {
 				t.Errorf("got  %q\nwant %q", e.Message, want)
 			}
@@ -69,7 +87,7 @@ func TestMessagesAreCutAfterTheyAreCleaned(t *testing.T) {
 	t.Parallel()
 	for fill := 480; fill <= 620; fill += 2 {
 		said := strings.Repeat("字 ", fill/4) + key + strings.Repeat(" 字", 300)
-		_, e := ask(t, answers{status: 400, body: declined(t, said)}, dog)
+		e := refuse(t, said)
 		if got := utf8.RuneCountInString(e.Message); got > 300 {
 			t.Fatalf("got %d characters, want at most 300", got)
 		}
@@ -90,7 +108,7 @@ func TestHugeMessages(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, e := ask(t, answers{status: 400, body: declined(t, c.said)}, dog)
+			e := refuse(t, c.said)
 			if e == nil || c.want != "" && e.Message != c.want || strings.Contains(e.Message, "10.0") {
 				t.Errorf("got %q, want %q", e.Message, c.want)
 			}
@@ -108,8 +126,14 @@ func (leaky) RoundTrip(r *http.Request) (*http.Response, error) {
 func TestTheKeyStaysOutOfTheOperatorsErrorToo(t *testing.T) {
 	t.Parallel()
 	awkward := `a"b\c+d/e=` + key
-	client := newClient(t, exacg.Config{URL: "http://upstream.test/?key=" + url.QueryEscape(awkward), APIKey: awkward, Transport: leaky{}})
-	_, err := client.Generate(t.Context(), dog)
+	caller := newCaller(t, adapter.Config{Secrets: []string{awkward}, Transport: leaky{}})
+	ctx, cancel := caller.WithTimeout(t.Context())
+	defer cancel()
+	_, failure := caller.Call(ctx, adapter.Request{URL: "http://upstream.test/?key=" + url.QueryEscape(awkward), Auth: adapter.Bearer(awkward)})
+	if failure == nil {
+		t.Fatal("got a reply from a broken transport")
+	}
+	err := caller.Fail(failure)
 	for e := err; e != nil; e = errors.Unwrap(e) {
 		text := fmt.Sprintf("%v %+v %q", e, e, e.Error())
 		if strings.Contains(text, key) {
@@ -119,37 +143,4 @@ func TestTheKeyStaysOutOfTheOperatorsErrorToo(t *testing.T) {
 	if !strings.Contains(err.Error(), "malformed HTTP response") {
 		t.Errorf("got %q, want the rest of the text to stay", err)
 	}
-}
-
-func FuzzReply(f *testing.F) {
-	for _, body := range []string{
-		`{"success":true,"data":{"image_url":"https://x.test/a.png"}}`, `{"success":false,"error":{"message":"busy"}}`,
-		`{"success":1,"data":[]}`, `<html>`, ``, `null`, `[]`, "\ufeff{}", `{"success":false,"error":"` + key + ` http://10.0.0.1"}`,
-	} {
-		f.Add(200, body, "a cat")
-		f.Add(400, body, "insufficient")
-		f.Add(500, body, "")
-	}
-	f.Fuzz(func(t *testing.T, status int, body, prompt string) {
-		if status < 200 || status > 599 {
-			t.Skip()
-		}
-		picture, e := ask(t, answers{status: status, body: body}, imagegen.Order{Prompt: prompt, Seed: 3, Width: 64, Height: 64})
-		if e == nil {
-			u, err := url.Parse(picture.URL)
-			if status != http.StatusOK || err != nil || u.Host == "" || u.User != nil || strings.ContainsFunc(picture.URL, unicode.IsSpace) {
-				t.Errorf("took %q at %d", picture.URL, status)
-			}
-			return
-		}
-		if utf8.RuneCountInString(e.Message) > 300 || e.Message == "" || !utf8.ValidString(e.Message) || strings.ContainsFunc(e.Message, unicode.IsControl) {
-			t.Errorf("got message %q", e.Message)
-		}
-		if strings.Contains(e.Error(), key) {
-			t.Errorf("the key is in %q", e)
-		}
-		if e.Transient == (e.Kind == imagegen.KindUpstreamRejected || e.Kind == imagegen.KindUpstreamAccount) || e.Outcome == "" || e.Billed == "" {
-			t.Errorf("got %+v, which does not fit together", e)
-		}
-	})
 }
