@@ -23,6 +23,7 @@ const (
 	minUpstreamTimeout = time.Millisecond
 	maxUpstreamTimeout = time.Hour
 	maxUpstreamModel   = 300 // bytes of the upstream's own name for a model
+	maxFieldName       = 64
 )
 
 const (
@@ -47,6 +48,11 @@ type Upstream struct {
 	RetryAmbiguous bool
 	// Models are the upstream's own names for models, by our ids: an openai's model, an sdwebui's checkpoint.
 	Models map[string]string
+	// Fields name the request fields of an openai's server that take what OpenAI has no field for: seed, steps, cfg and
+	// negative_prompt. What is not in it is not sent.
+	Fields map[string]string
+	// ResponseFormat is what an openai's server is asked for: url, b64_json or none; empty: what its model allows.
+	ResponseFormat string
 }
 
 // impliedUpstream is the one that there is without an entry of CONFIG_FILE.
@@ -77,6 +83,8 @@ type fileUpstream struct {
 	Timeout        *time.Duration    `yaml:"timeout"`
 	RetryAmbiguous *bool             `yaml:"retry_ambiguous"`
 	Models         map[string]string `yaml:"models"`
+	Fields         map[string]string `yaml:"fields"`
+	ResponseFormat string            `yaml:"response_format"`
 }
 
 // checkUpstreams completes the entries. A name is part of queues' names, <upstream>-<lane>: as no lane has a hyphen in it,
@@ -88,6 +96,7 @@ func checkUpstreams(r *report, entries []fileUpstream, defaults Worker) []Upstre
 		entry.checkName(r, p.field("name"), entries[:i])
 		entry.checkAddress(r, p)
 		entry.checkKeys(r, p.field("api_keys"))
+		entry.checkFields(r, p)
 		all[i] = entry.upstream(defaults)
 		if n := entry.MaxConcurrency; n < 0 || n > maxConcurrency {
 			r.mistake(p.field("max_concurrency"), "%d is outside 0 to %d", n, maxConcurrency)
@@ -103,7 +112,7 @@ func checkUpstreams(r *report, entries []fileUpstream, defaults Worker) []Upstre
 func (f fileUpstream) upstream(defaults Worker) Upstream {
 	u := Upstream{
 		Name: f.Name, Type: f.Type, URL: f.URL, MaxConcurrency: f.MaxConcurrency, Models: f.Models,
-		Timeout: defaults.UpstreamTimeout, RetryAmbiguous: defaults.RetryAmbiguous,
+		Timeout: defaults.UpstreamTimeout, RetryAmbiguous: defaults.RetryAmbiguous, Fields: f.Fields, ResponseFormat: f.ResponseFormat,
 	}
 	override(&u.Timeout, f.Timeout)
 	override(&u.RetryAmbiguous, f.RetryAmbiguous)
@@ -166,6 +175,36 @@ func (f fileUpstream) checkKeys(r *report, p path) {
 			r.mistake(p, "the key %s", expectKey)
 		case slices.Contains(f.APIKeys[:i], key):
 			r.mistake(p, "the key is listed twice")
+		}
+	}
+}
+
+// orderFields are what an openai's server may be sent beside what OpenAI has fields for.
+var orderFields = []string{"seed", "steps", "cfg", "negative_prompt"}
+
+// checkFields looks at what only servers of the OpenAI protocol differ in.
+func (f fileUpstream) checkFields(r *report, p path) {
+	fields, format := p.field("fields"), p.field("response_format")
+	if f.Type != TypeOpenAI {
+		for _, at := range []path{fields, format} {
+			if r.has(at) {
+				r.mistake(at, "only the type openai has this")
+			}
+		}
+		return
+	}
+	if r.has(format) && !slices.Contains([]string{"url", "b64_json", "none"}, f.ResponseFormat) {
+		r.mistake(format, "%s is not url, b64_json or none", r.quote(format, f.ResponseFormat))
+	}
+	for _, ours := range slices.Sorted(maps.Keys(f.Fields)) {
+		at, theirs := fields.key(ours), f.Fields[ours]
+		switch {
+		case !slices.Contains(orderFields, ours):
+			r.mistake(at, "there are seed, steps, cfg and negative_prompt")
+		case theirs == "" || len(theirs) > maxFieldName || !visibleASCII(theirs):
+			r.mistake(at, "a field's name is 1 to %d visible ASCII characters", maxFieldName)
+		case slices.Contains([]string{"model", "prompt", "n", "size", "image", "response_format"}, theirs):
+			r.mistake(at, "the field %s has another meaning", theirs)
 		}
 	}
 }

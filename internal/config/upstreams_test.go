@@ -26,6 +26,8 @@ upstreams:
     url: https://api.example.com/v1
     api_keys: [literal]
     models: {A: provider/a-1.5, B: "${B_NAME}"}
+    fields: {seed: seed, steps: num_inference_steps}
+    response_format: url
   - {name: local.sd, type: sdwebui, url: "http://${SD_HOST}:7860", models: {C: "dream shaper.safetensors"}, timeout: "${UNUSUAL}"}
 `
 
@@ -52,6 +54,7 @@ func TestUpstreams(t *testing.T) {
 		{
 			Name: "Other_1", Type: "openai", URL: "https://api.example.com/v1", APIKeys: []config.Secret{"literal"}, Timeout: time.Minute,
 			RetryAmbiguous: true, Models: map[string]string{"A": "provider/a-1.5", "B": "gpt: {x}, '\"#"},
+			Fields: map[string]string{"seed": "seed", "steps": "num_inference_steps"}, ResponseFormat: "url",
 		},
 		{
 			Name: "local.sd", Type: "sdwebui", URL: "http://10.0.0.7:7860", Timeout: time.Hour, RetryAmbiguous: true,
@@ -237,6 +240,19 @@ func TestUpstreamMistakes(t *testing.T) {
 				`3:77: upstreams[0].models["a"]: there is no model with this id`, `4:59: upstreams[1].models["A"]: the model does not name this upstream`,
 				`4:59: upstreams[1].models["A"]: ` + modelName, `4:65: upstreams[1].models["B"]: this entry is empty`,
 				"5:51: upstreams[2].models: the type exacg knows models by their model_index",
+			},
+		},
+		"fields": {
+			yaml: "upstreams:\n" + strings.Join([]string{
+				"  - {name: a, type: openai, url: 'http://h', response_format: png, fields: {seed: s, step: x, cfg: '', steps: size}}",
+				"  - {name: b, type: sdwebui, url: 'http://h', response_format: url, fields: {seed: s}}",
+			}, "\n"),
+			want: []string{
+				`2:64: upstreams[0].response_format: "png" is not url, b64_json or none`,
+				`2:87: upstreams[0].fields["step"]: there are seed, steps, cfg and negative_prompt`,
+				`2:96: upstreams[0].fields["cfg"]: a field's name is 1 to 64 visible ASCII characters`,
+				`2:105: upstreams[0].fields["steps"]: the field size has another meaning`,
+				"3:64: upstreams[1].response_format: only the type openai has this", "3:77: upstreams[1].fields: only the type openai has this",
 			},
 		},
 		"variables": {

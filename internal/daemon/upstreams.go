@@ -10,7 +10,10 @@ import (
 	"github.com/zimage-gateway/zimage-gateway/internal/config"
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 	"github.com/zimage-gateway/zimage-gateway/internal/upstream"
+	"github.com/zimage-gateway/zimage-gateway/internal/upstream/adapter"
 	"github.com/zimage-gateway/zimage-gateway/internal/upstream/exacg"
+	"github.com/zimage-gateway/zimage-gateway/internal/upstream/openaiimages"
+	"github.com/zimage-gateway/zimage-gateway/internal/upstream/sdwebui"
 	"github.com/zimage-gateway/zimage-gateway/internal/worker"
 )
 
@@ -27,7 +30,7 @@ func newUpstreams(c config.Worker, client redis.UniversalClient, resume func(con
 		rules: make(map[string]worker.Upstream), limits: make(map[string]int), elsewhere: alternatives(c.Models),
 	}
 	for _, u := range c.Upstreams {
-		keys, err := providers(u)
+		keys, err := providers(u, source)
 		if err != nil {
 			return nil, Misconfigured(fmt.Errorf("upstream %s: %w", u.Name, err))
 		}
@@ -50,14 +53,14 @@ func (u *upstreams) closeIdleConnections() {
 }
 
 // providers returns a client of the upstream for each of its keys; one without a key for an upstream that has none.
-func providers(u config.Upstream) ([]upstream.Key, error) {
+func providers(u config.Upstream, source adapter.SourceFunc) ([]upstream.Key, error) {
 	apiKeys := u.APIKeys
 	if len(apiKeys) == 0 {
 		apiKeys = []config.Secret{""}
 	}
 	keys := make([]upstream.Key, 0, len(apiKeys))
 	for _, apiKey := range apiKeys {
-		k, err := newKey(u, apiKey.Value())
+		k, err := newKey(u, apiKey.Value(), source)
 		if err != nil {
 			return nil, err
 		}
@@ -66,11 +69,20 @@ func providers(u config.Upstream) ([]upstream.Key, error) {
 	return keys, nil
 }
 
-func newKey(u config.Upstream, apiKey string) (k upstream.Key, err error) {
+func newKey(u config.Upstream, apiKey string, source adapter.SourceFunc) (k upstream.Key, err error) {
 	k.Digest = upstream.DigestOf(apiKey)
 	switch u.Type {
 	case config.TypeExacg:
 		k.Provider, err = exacg.New(exacg.Config{Name: u.Name, URL: u.URL, APIKey: apiKey, Timeout: u.Timeout})
+	case config.TypeOpenAI:
+		k.Provider, err = openaiimages.New(openaiimages.Config{
+			Name: u.Name, URL: u.URL, APIKey: apiKey, Timeout: u.Timeout, Models: u.Models, Fields: u.Fields,
+			ResponseFormat: u.ResponseFormat, Source: source,
+		})
+	case config.TypeSDWebUI:
+		k.Provider, err = sdwebui.New(sdwebui.Config{
+			Name: u.Name, URL: u.URL, APIKey: apiKey, Timeout: u.Timeout, Models: u.Models, Source: source,
+		})
 	default:
 		err = fmt.Errorf("type %s is not known", u.Type)
 	}

@@ -46,9 +46,6 @@ type CallError struct {
 	Err        error  // for the operator
 }
 
-// Elsewhere reports whether the upstream refused for reasons of its own, so that another may draw the picture.
-func (e *CallError) Elsewhere() bool { return !e.Transient && e.Kind == KindUpstreamAccount }
-
 // Error returns the operator's view of the failure.
 func (e *CallError) Error() string {
 	s := string(e.Outcome) + ": " + e.Message

@@ -27,10 +27,11 @@ func (c *Caller) Source(ctx context.Context, get SourceFunc, o imagegen.Order) (
 	err = fmt.Errorf("get the picture to edit: %w", err)
 	if final, ok := errors.AsType[*imagegen.Error](err); ok && ctx.Err() == nil {
 		return picture.Picture{}, &imagegen.CallError{
-			Outcome: imagegen.OutcomeRefused, Billed: imagegen.BilledNo, Kind: final.Kind, Message: final.Message, Err: err,
+			Outcome: imagegen.OutcomeRefused, Billed: imagegen.BilledNo, NotUpstream: true, Kind: final.Kind, Message: final.Message, Err: err,
 		}
 	}
 	e := interrupted(ctx, false, err)
+	e.NotUpstream = true
 	if e.Outcome == imagegen.OutcomeNetwork {
 		e.Message = "the image to edit could not be fetched"
 	}
