@@ -209,7 +209,7 @@ func (f *fakeFiles) Open(_ context.Context, name string) (*imagestore.File, erro
 	}
 	return &imagestore.File{
 		ReadSeekCloser: memory{bytes.NewReader(p.Data)}, Size: int64(len(p.Data)), ModTime: time.Unix(1730800000, 0),
-		MediaType: p.Format.MediaType(), ETag: `"abc"`,
+		Format: p.Format, ETag: `"abc"`,
 	}, nil
 }
 

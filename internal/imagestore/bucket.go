@@ -1,6 +1,7 @@
 package imagestore
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -25,7 +26,7 @@ const (
 )
 
 // openBucket opens the bucket that rawURL names. Its errors never quote the URL, which may hold a password.
-func openBucket(rawURL string, allowMemory bool) (*blob.Bucket, error) {
+func openBucket(_ context.Context, rawURL string, allowMemory bool) (*blob.Bucket, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		return nil, errors.New("not a URL; use file:///absolute/directory")
