@@ -24,7 +24,7 @@ func (s *Server) getFile(w http.ResponseWriter, r *http.Request) error {
 		return noSuchFile(err)
 	}
 	if err != nil {
-		return &imagegen.Error{Kind: imagegen.KindQueueUnavailable, Message: "the picture cannot be read at the moment; please try again", Err: err}
+		return &imagegen.Error{Kind: imagegen.KindQueueUnavailable, Message: cannotRead, Err: err}
 	}
 	defer f.Close() //nolint:errcheck // nothing was written
 	h := w.Header()

@@ -97,7 +97,7 @@ func newFixture(t *testing.T, redisURL, storeURL string) fixture {
 	t.Helper()
 	f := fixture{client: connect(t, redisURL), keeper: &keeper{}, places: &places{}}
 	f.config = imagestore.Config{
-		URL: storeURL, Redis: f.client, Keeper: f.keeper, Log: slog.New(slog.DiscardHandler), Metrics: f.places, AllowMemory: true,
+		URL: storeURL, Redis: f.client, Keeper: f.keeper, Log: slog.New(slog.DiscardHandler), Metrics: f.places, Memory: imagestore.NewMemory(),
 	}
 	f.Store = open(t, f.config)
 	return f

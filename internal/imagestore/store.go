@@ -50,7 +50,7 @@ type Metrics interface {
 	PictureStored(place string)
 }
 
-// Config is what [Open] needs; URL, Metrics and AllowMemory may be left out.
+// Config is what [Open] needs; URL, Metrics and Memory may be left out.
 type Config struct {
 	// URL names the bucket: file:///absolute/directory, which is made if it is missing, s3://bucket or gs://bucket with the
 	// parameters of the Go CDK, or mem://. Empty: pictures are kept in Redis.
@@ -61,13 +61,14 @@ type Config struct {
 	Retention time.Duration
 	Log       *slog.Logger
 	Metrics   Metrics // nil: none
-	// AllowMemory allows mem://, which other processes cannot see.
-	AllowMemory bool
+	// Memory is what mem:// stands for; nil: it is refused, as other processes cannot see it.
+	Memory *Memory
 }
 
 // Store keeps pictures. Its methods may be called side by side.
 type Store struct {
 	bucket    *blob.Bucket // nil: pictures are kept in Redis
+	shared    bool         // the bucket is closed by somebody else
 	redis     redis.UniversalClient
 	keeper    Keeper
 	retention time.Duration
@@ -83,9 +84,10 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		return s, nil
 	}
 	var err error
-	if s.bucket, err = openBucket(ctx, c.URL, c.AllowMemory); err != nil {
+	if s.bucket, err = openBucket(ctx, c.URL, c.Memory); err != nil {
 		return nil, fmt.Errorf("open the image store: %w", err)
 	}
+	s.shared = c.Memory != nil && s.bucket == c.Memory.bucket
 	return s, nil
 }
 
@@ -94,7 +96,7 @@ func (s *Store) HasBucket() bool { return s.bucket != nil }
 
 // Close closes the bucket. Files that are open stay readable.
 func (s *Store) Close() error {
-	if s.bucket == nil {
+	if s.bucket == nil || s.shared {
 		return nil
 	}
 	if err := s.bucket.Close(); err != nil {

@@ -18,10 +18,10 @@ func TestRevisedPrompt(t *testing.T) {
 	j.Pictures[1].Image.RevisedPrompt = "a small, happy dog"
 	contents := []*openai.Content{{Format: "png", Data: []byte("one")}, {Format: "png", Data: []byte("two")}}
 	for name, b := range map[string][]byte{
-		"images":   encoded(t, openai.NewImagesReply(j, openai.FormatURL, nil)),
-		"base64":   encoded(t, openai.NewImagesReply(j, openai.FormatBase64, contents)),
-		"response": encoded(t, openai.NewResponse(j, contents)),
-		"job":      encoded(t, openai.NewJob(j, job.Outlook{})),
+		"images":   asJSON(t, openai.NewImagesReply(j, openai.FormatURL, nil)),
+		"base64":   asJSON(t, openai.NewImagesReply(j, openai.FormatBase64, contents)),
+		"response": asJSON(t, openai.NewResponse(j, contents)),
+		"job":      asJSON(t, openai.NewJob(j, job.Outlook{})),
 		"stream":   imageEvents(t, j, contents),
 	} {
 		if n := bytes.Count(b, []byte(`"revised_prompt":"a small, happy dog"`)); n != 1 || bytes.Count(b, []byte("revised")) != 1 {
@@ -30,7 +30,7 @@ func TestRevisedPrompt(t *testing.T) {
 	}
 }
 
-func encoded(t *testing.T, v any) []byte {
+func asJSON(t *testing.T, v any) []byte {
 	t.Helper()
 	b, err := json.Marshal(v)
 	if err != nil {
