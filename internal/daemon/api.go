@@ -36,8 +36,8 @@ type Build struct {
 	Log     *slog.Logger
 	Metrics *telemetry.Metrics
 
-	// standalone is set where this one process is all there is.
-	standalone bool
+	// memory is what IMAGE_STORE_URL=mem:// stands for; nil: it is refused. Only in standalone one process is all there is.
+	memory *imagestore.Memory
 	// exempt are private addresses, host:port, from which pictures may be fetched: standalone's own simulated upstream.
 	exempt []string
 }
@@ -64,10 +64,11 @@ func runAPI(ctx context.Context, c config.API, b Build, ready func(net.Addr)) er
 	guard := netguard.Guard{AllowPrivate: c.AllowPrivateAddresses, Exempt: b.exempt}
 	fetcher := picture.NewFetcher(picture.Config{Guard: guard})
 	defer fetcher.CloseIdleConnections()
-	files, err := openFiles(ctx, c, client, store, b)
+	files, err := openFiles(ctx, c.Common, client, store, b)
 	if err != nil {
 		return err
 	}
+	defer files.Close() //nolint:errcheck // everything was written
 	tasks := queue.NewClient(client)
 	roster := &roster{queue: tasks, models: models, log: b.Log}
 	jobs := job.NewService(store, watcher, tasks, job.NewRateLimiter(client), job.ServiceConfig{
@@ -82,14 +83,10 @@ func runAPI(ctx context.Context, c config.API, b Build, ready func(net.Addr)) er
 		Logger: b.Log, Metrics: b.Metrics, MaxBodyBytes: c.MaxBodyBytes, SyncTimeout: c.SyncTimeout,
 		StreamKeepalive: c.StreamKeepalive, CORSOrigins: c.CORSAllowedOrigins, TrustProxyHeaders: c.TrustProxyHeaders,
 		PublicURL: c.PublicURL, Version: b.Version, Pictures: fetcher,
-		SyncKeepalive: c.SyncKeepalive, DrawHousekeeping: !c.HousekeepingReplies,
+		SyncKeepalive: c.SyncKeepalive, DrawHousekeeping: !c.HousekeepingReplies, Files: files, RefuseUploads: !files.HasBucket(),
 	}
 	if c.WebhookSecret != "" {
 		handlerConfig.CheckWebhookFunc = func(rawURL string) error { return webhook.CheckURL(guard, rawURL) }
-	}
-	if files != nil {
-		defer files.Close() //nolint:errcheck // everything was written
-		handlerConfig.Files = files
 	}
 	handler, err := httpapi.New(handlerConfig)
 	if err != nil {
@@ -109,9 +106,7 @@ func runAPI(ctx context.Context, c config.API, b Build, ready func(net.Addr)) er
 	g.start(ctx, watcher.Run)
 	g.start(ctx, roster.run)
 	g.start(ctx, jobs.Run)
-	if files != nil {
-		g.start(ctx, files.Run)
-	}
+	g.start(ctx, files.Run)
 	g.start(ctx, func(ctx context.Context) error {
 		return serve(ctx, private, adminHandler(b, health, admin.Queues(func() redis.UniversalClient { return client })), adminDrain, b.Log)
 	})
@@ -133,17 +128,16 @@ func runAPI(ctx context.Context, c config.API, b Build, ready func(net.Addr)) er
 // firstLook is the least time after which it is asked whether a picture's job is there, which is made after the picture.
 const firstLook = 10 * time.Second
 
-// openFiles opens the store of uploaded pictures; nil where none is set up.
-func openFiles(ctx context.Context, c config.API, client redis.UniversalClient, jobs *job.Store, b Build) (*imagestore.Store, error) {
-	if c.ImageStoreURL == "" {
-		return nil, nil //nolint:nilnil // none is a value
-	}
+// openFiles opens the store of pictures, which is Redis where no bucket is set up. Who opens it closes it.
+func openFiles(ctx context.Context, c config.Common, client redis.UniversalClient, jobs *job.Store, b Build) (*imagestore.Store, error) {
 	s, err := imagestore.Open(ctx, imagestore.Config{
-		URL: c.ImageStoreURL.Value(), Redis: client, Keeper: jobs, Retention: max(c.JobRetention, firstLook), Log: b.Log, AllowMemory: b.standalone,
+		URL: c.ImageStoreURL.Value(), Redis: client, Keeper: jobs, Retention: max(c.JobRetention, firstLook),
+		Log: b.Log, Metrics: b.Metrics, Memory: b.memory,
 	})
 	if err != nil {
 		return nil, Misconfigured(fmt.Errorf("IMAGE_STORE_URL: %w", err))
 	}
+	b.Metrics.InitStore()
 	return s, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 
 	"github.com/zimage-gateway/zimage-gateway/internal/config"
+	"github.com/zimage-gateway/zimage-gateway/internal/imagestore"
 	"github.com/zimage-gateway/zimage-gateway/internal/simupstream"
 )
 
@@ -24,7 +25,8 @@ const (
 // Standalone runs API and worker in this process, on an embedded Redis and, without a key for a real one, a simulated
 // upstream. It writes to out how to call it. What is queued is lost when it stops.
 func Standalone(ctx context.Context, api config.API, worker config.Worker, b Build, out io.Writer) error {
-	b.standalone = true
+	b.memory = imagestore.NewMemory()
+	defer b.memory.Close() //nolint:errcheck // it is lost in any case
 	redis := miniredis.NewMiniRedis()
 	redis.ClockTTL(true) // keys expire by the wall clock; must be set before the start
 	if err := redis.StartAddr("127.0.0.1:0"); err != nil {

@@ -24,11 +24,11 @@ func (s *Server) getFile(w http.ResponseWriter, r *http.Request) error {
 		return noSuchFile(err)
 	}
 	if err != nil {
-		return &imagegen.Error{Kind: imagegen.KindQueueUnavailable, Message: "the picture cannot be read at the moment; please try again", Err: err}
+		return &imagegen.Error{Kind: imagegen.KindQueueUnavailable, Message: cannotRead, Err: err}
 	}
 	defer f.Close() //nolint:errcheck // nothing was written
 	h := w.Header()
-	h.Set("Content-Type", f.MediaType)
+	h.Set("Content-Type", f.Format.MediaType())
 	h.Set("X-Content-Type-Options", "nosniff")
 	// A name never gets another picture. Shared caches would keep it beyond its job.
 	h.Set("Cache-Control", "private, max-age=86400, immutable")

@@ -65,7 +65,7 @@ func (s *Server) accept(m imagegen.Model, data []byte) (*upload, error) {
 	if !m.Edit {
 		return &upload{}, nil
 	}
-	if s.files == nil {
+	if !s.uploads {
 		return nil, &imagegen.Error{
 			Kind: imagegen.KindInvalidValue, Param: "image",
 			Message: "This gateway has no image store, so it takes no uploads: send the picture as an http(s) URL.",
@@ -103,6 +103,7 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request, o order, waitFor
 	if waitFor == 0 {
 		n.Class = job.ClassBatch
 	}
+	n.BaseURL = s.baseURL(r)
 	var err error
 	if n.Claim, err = x.claim(r); err != nil {
 		return job.Submission{}, err
@@ -118,7 +119,7 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request, o order, waitFor
 	sub, err := s.jobs.Submit(r.Context(), n)
 	// Refused, or joined to a job that has the picture. Where nobody knows whether the job was made, that is found out later.
 	if o.upload != nil && sub.Job.ID != n.ID && (err == nil || imagegen.AsError(err).Kind != imagegen.KindQueueUnavailable) {
-		s.discard(r.Context(), n.ID)
+		s.discard(r.Context(), n.ID, discardTimeout)
 	}
 	setRate(w.Header(), sub.Rate)
 	if err != nil {
@@ -131,15 +132,19 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request, o order, waitFor
 	return sub, nil
 }
 
-// discardTimeout is what may be added to a refusal, which is promised within two seconds.
-const discardTimeout = 200 * time.Millisecond
+const (
+	// discardTimeout is what may be added to a refusal, which is promised within two seconds.
+	discardTimeout = 200 * time.Millisecond
+	// deleteTimeout is what a bucket that is far away may take for the pictures of a job.
+	deleteTimeout = 5 * time.Second
+)
 
-// discard deletes the upload of a job that was not made. What stays behind is deleted when it is due.
-func (s *Server) discard(ctx context.Context, id job.ID) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardTimeout)
+// discard deletes the pictures of a job that was not made, or was forgotten. What stays behind is deleted when it is due.
+func (s *Server) discard(ctx context.Context, id job.ID, timeout time.Duration) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
 	if err := s.files.Delete(ctx, string(id)); err != nil {
-		s.log.WarnContext(ctx, "delete an upload that is not needed", slog.Any("error", err))
+		s.log.WarnContext(ctx, "delete pictures that are not needed", slog.String("job_id", string(id)), slog.Any("error", err))
 	}
 }
 

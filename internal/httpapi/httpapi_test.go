@@ -173,6 +173,8 @@ type fakeFiles struct {
 	kept map[string]picture.Picture
 	jobs map[string]string // by name
 	err  error
+	// openErr is what Open fails with.
+	openErr error
 }
 
 func (f *fakeFiles) Put(_ context.Context, name, jobID string, p picture.Picture) error {
@@ -203,13 +205,16 @@ func (memory) Close() error { return nil }
 func (f *fakeFiles) Open(_ context.Context, name string) (*imagestore.File, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.openErr != nil {
+		return nil, f.openErr
+	}
 	p, ok := f.kept[name]
 	if !ok {
 		return nil, imagestore.ErrNotFound
 	}
 	return &imagestore.File{
 		ReadSeekCloser: memory{bytes.NewReader(p.Data)}, Size: int64(len(p.Data)), ModTime: time.Unix(1730800000, 0),
-		MediaType: p.Format.MediaType(), ETag: `"abc"`,
+		Format: p.Format, ETag: `"abc"`,
 	}, nil
 }
 

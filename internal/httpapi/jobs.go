@@ -180,7 +180,7 @@ func (s *Server) deleteJob(w http.ResponseWriter, r *http.Request) error {
 	}
 	x.hold(w, id)
 	if s.files != nil {
-		s.discard(r.Context(), id) // if it fails: they are deleted when it is looked whether their job is still there
+		s.discard(r.Context(), id, deleteTimeout)
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil

@@ -53,6 +53,7 @@ func TestCreateJobKeepsWhatTheClientSays(t *testing.T) {
 				t.Fatalf("got %d %s", w.Code, w.Body)
 			}
 			got := jobs.last(t)
+			c.want.BaseURL = "http://example.com"
 			if diff := cmp.Diff(got.Wish, c.want); diff != "" {
 				t.Errorf("-got +want:\n%s", diff)
 			}

@@ -36,7 +36,7 @@ func TestResponses(t *testing.T) {
 		t.Errorf("output = %s", w.Body)
 	}
 	n := jobs.last(t)
-	if diff := cmp.Diff(n.Wish, job.Wish{Metadata: map[string]string{"k": "v"}}); diff != "" || n.Class != job.ClassInteractive {
+	if diff := cmp.Diff(n.Wish, job.Wish{Metadata: map[string]string{"k": "v"}, BaseURL: "http://example.com"}); diff != "" || n.Class != job.ClassInteractive {
 		t.Errorf("lane %s (-got +want):\n%s", n.Class, diff)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -60,7 +59,7 @@ type Pictures interface {
 	Fetch(ctx context.Context, rawURL string) (picture.Picture, error)
 }
 
-// Files keeps the pictures that clients upload. It is safe for concurrent use.
+// Files keeps the pictures that clients upload and that workers stored. It is safe for concurrent use.
 type Files interface {
 	// Put keeps a picture as long as the job.
 	Put(ctx context.Context, name, jobID string, p picture.Picture) error
@@ -78,7 +77,9 @@ type Config struct {
 	Logger   *slog.Logger
 	Metrics  Metrics // nil: none
 	Pictures Pictures
-	Files    Files // nil: uploads are refused
+	Files    Files // nil: nothing is stored, and uploads are refused
+	// RefuseUploads refuses the pictures that requests bring along. Those that are drawn are served nevertheless.
+	RefuseUploads bool
 	// CheckWebhookFunc returns why a client's server may not be told at that URL, in words for the client; nil: webhooks are
 	// off.
 	CheckWebhookFunc func(rawURL string) error
@@ -118,11 +119,12 @@ type Server struct {
 	trust        bool
 	pictures     Pictures
 	files        Files
+	uploads      bool
+	converter    *picture.Converter
 	checkWebhook func(rawURL string) error
 	keepalive    time.Duration
 	housekeeping bool
-	draining     atomic.Bool   // no new request will be taken
-	converting   chan struct{} // a place for each conversion that may run at once
+	draining     atomic.Bool // no new request will be taken
 	landing      landingPage
 	mux          *chi.Mux
 }
@@ -139,9 +141,9 @@ func New(c Config) (*Server, error) {
 	s := &Server{
 		jobs: c.Jobs, catalog: c.Catalog, keys: keys, log: c.Logger, metrics: c.Metrics,
 		maxBody: c.MaxBodyBytes, patience: c.SyncTimeout, pause: c.StreamKeepalive, trust: c.TrustProxyHeaders,
-		pictures: c.Pictures, files: c.Files, checkWebhook: c.CheckWebhookFunc, keepalive: c.SyncKeepalive, housekeeping: !c.DrawHousekeeping,
-		converting: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
-		landing:    landingPage{version: c.Version, publicURL: c.PublicURL, model: c.Catalog.Default().ID},
+		pictures: c.Pictures, files: c.Files, uploads: c.Files != nil && !c.RefuseUploads, converter: picture.NewConverter(),
+		checkWebhook: c.CheckWebhookFunc, keepalive: c.SyncKeepalive, housekeeping: !c.DrawHousekeeping,
+		landing: landingPage{version: c.Version, publicURL: c.PublicURL, model: c.Catalog.Default().ID},
 	}
 	if s.maxBody <= 0 {
 		s.maxBody = defaultMaxBodyBytes

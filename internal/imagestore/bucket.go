@@ -1,6 +1,7 @@
 package imagestore
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -25,7 +26,7 @@ const (
 )
 
 // openBucket opens the bucket that rawURL names. Its errors never quote the URL, which may hold a password.
-func openBucket(rawURL string, allowMemory bool) (*blob.Bucket, error) {
+func openBucket(_ context.Context, rawURL string, memory *Memory) (*blob.Bucket, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		return nil, errors.New("not a URL; use file:///absolute/directory")
@@ -34,11 +35,11 @@ func openBucket(rawURL string, allowMemory bool) (*blob.Bucket, error) {
 	case fileblob.Scheme:
 		return openDir(u)
 	case memblob.Scheme:
-		if !allowMemory {
+		if memory == nil {
 			return nil, errors.New("mem:// is for standalone only: other processes cannot see what is in memory; " +
 				"use file:///absolute/directory")
 		}
-		return memblob.OpenBucket(nil), nil
+		return memory.bucket, nil
 	case "":
 		return nil, errors.New("the URL has no scheme; use file:///absolute/directory")
 	default:

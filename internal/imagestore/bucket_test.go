@@ -89,21 +89,3 @@ func TestStrandedFilesAreRemoved(t *testing.T) {
 		t.Errorf("the directory holds %v, %v", entries, err)
 	}
 }
-
-func TestPutFails(t *testing.T) {
-	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "pictures")
-	s := newFixture(t, redistest.Mini(t), fileURL(dir))
-	if err := os.RemoveAll(dir); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(dir, nil, 0o600); err != nil { // in its place: nothing can be written
-		t.Fatal(err)
-	}
-	if err := s.Put(t.Context(), imagestore.NewName(png.Format), "job_1", png); err == nil {
-		t.Error("Put succeeded without a directory")
-	}
-	if n := s.client.ZCard(t.Context(), dueKey).Val(); n != 1 {
-		t.Errorf("%d entries are noted, want the one of the picture that may be there in part", n)
-	}
-}

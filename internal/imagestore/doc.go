@@ -1,4 +1,5 @@
-// Package imagestore keeps pictures in a bucket, under names that cannot be guessed, until their job is forgotten.
+// Package imagestore keeps pictures in a bucket, under names that cannot be guessed, until their job is forgotten. Without
+// a bucket, and while it does not take them, they are kept in Redis: one that was paid for is not lost.
 //
 // It owns the names, the bucket and the list of what to delete when. It refuses every name that [NewName] did not make,
 // so nothing a caller says becomes a path. Whoever knows a name may have the picture: who may ask for a job is not known

@@ -2,6 +2,7 @@ package imagestore
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -27,13 +28,19 @@ func parseEntry(member string) (e entry, ok bool) {
 	return entry{name: name, job: job}, ok && ValidName(name)
 }
 
+// note notes a picture, unless it is already.
 func (s *Store) note(ctx context.Context, e entry, due time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, noteTimeout)
+	defer cancel()
 	_, err := s.redis.TxPipelined(ctx, func(p redis.Pipeliner) error {
-		p.ZAdd(ctx, dueKey, redis.Z{Score: score(due), Member: e.member()})
+		p.ZAddNX(ctx, dueKey, redis.Z{Score: score(due), Member: e.member()})
 		p.SAdd(ctx, jobKey(e.job), e.name)
 		return nil
 	})
-	return err //nolint:wrapcheck // the caller says what was attempted
+	if err != nil {
+		return fmt.Errorf("note picture %s of job %s: %w", e.name, e.job, err)
+	}
+	return nil
 }
 
 // verdict is what becomes of an entry that was due.
@@ -52,6 +59,7 @@ func (s *Store) apply(ctx context.Context, verdicts []verdict) error {
 		for _, v := range verdicts {
 			if !v.until.IsZero() {
 				p.ZAddXX(ctx, dueKey, redis.Z{Score: score(v.until), Member: v.member})
+				outlive(ctx, p, v.entry.name, v.until)
 				continue
 			}
 			p.ZRem(ctx, dueKey, v.member)

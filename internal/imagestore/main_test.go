@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/url"
 	"path/filepath"
 	"sync"
@@ -21,6 +22,7 @@ import (
 
 func TestMain(m *testing.M) { redistest.Main(m) }
 
+// png is a picture by its first bytes alone.
 var png = picture.Picture{Format: picture.PNG, Data: []byte("\x89PNG\r\n\x1a\n0123456789")}
 
 const dueKey = "zimage:{pictures}:due"
@@ -66,14 +68,36 @@ type fixture struct {
 
 	client redis.UniversalClient
 	keeper *keeper
+	places *places
 	config imagestore.Config
+}
+
+// places counts where pictures were kept.
+type places struct {
+	mu sync.Mutex
+	at map[imagestore.Place]int
+}
+
+func (p *places) PictureStored(place string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.at == nil {
+		p.at = map[imagestore.Place]int{}
+	}
+	p.at[imagestore.Place(place)]++
+}
+
+func (p *places) counts() map[imagestore.Place]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.at)
 }
 
 func newFixture(t *testing.T, redisURL, storeURL string) fixture {
 	t.Helper()
-	f := fixture{client: connect(t, redisURL), keeper: &keeper{}}
+	f := fixture{client: connect(t, redisURL), keeper: &keeper{}, places: &places{}}
 	f.config = imagestore.Config{
-		URL: storeURL, Redis: f.client, Keeper: f.keeper, Log: slog.New(slog.DiscardHandler), AllowMemory: true,
+		URL: storeURL, Redis: f.client, Keeper: f.keeper, Log: slog.New(slog.DiscardHandler), Metrics: f.places, Memory: imagestore.NewMemory(),
 	}
 	f.Store = open(t, f.config)
 	return f
@@ -107,6 +131,10 @@ func onEach(t *testing.T, test func(t *testing.T, f fixture)) {
 	t.Run("mem", func(t *testing.T) {
 		t.Parallel()
 		test(t, newFixture(t, redistest.Mini(t), "mem://"))
+	})
+	t.Run("redis", func(t *testing.T) {
+		t.Parallel()
+		test(t, newFixture(t, redistest.Mini(t), ""))
 	})
 }
 

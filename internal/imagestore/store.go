@@ -4,24 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"gocloud.dev/blob"
-	"gocloud.dev/gcerrors"
 
 	"github.com/zimage-gateway/zimage-gateway/internal/picture"
 )
 
-// noteTimeout is how long Redis may take: whoever uploads is told of an outage within two seconds.
-const noteTimeout = 1500 * time.Millisecond
-
-// putTimeout is the longest that writing one picture may take.
-const putTimeout = time.Minute
+const (
+	// noteTimeout is how long Redis may take: whoever uploads is told of an outage within two seconds.
+	noteTimeout = 1500 * time.Millisecond
+	// putTimeout is the longest that writing one picture may take, all tries together.
+	putTimeout = time.Minute
+)
 
 // ErrNotFound says that there is no such picture (any more).
 var ErrNotFound = errors.New("picture not found")
@@ -33,39 +30,75 @@ type Keeper interface {
 	KeptUntil(ctx context.Context, jobID string) (until time.Time, ok bool, err error)
 }
 
-// Config is what [Open] needs; every field but AllowMemory has to be set.
+// Place is where a picture is kept.
+type Place string
+
+// The places of a picture.
+const (
+	InBucket Place = "bucket"
+	InRedis  Place = "redis"
+	// Fallback is Redis in place of a bucket that would not take the picture.
+	Fallback Place = "fallback"
+)
+
+// Places lists all places.
+func Places() []Place { return []Place{InBucket, InRedis, Fallback} }
+
+// Metrics counts what a store does. Its method is safe for concurrent use and does not block.
+type Metrics interface {
+	// PictureStored counts a picture that was kept in one of [Places].
+	PictureStored(place string)
+}
+
+// Config is what [Open] needs; URL, Metrics and Memory may be left out.
 type Config struct {
-	// URL names the bucket: file:///absolute/directory, which is made if it is missing, or mem://.
+	// URL names the bucket: file:///absolute/directory, which is made if it is missing, s3://bucket or gs://bucket with the
+	// parameters of the Go CDK, or mem://. Empty: pictures are kept in Redis.
 	URL    string
 	Redis  redis.UniversalClient // closed by the caller
 	Keeper Keeper
 	// Retention is how long a finished job is kept; a picture is looked at first when it is that old.
 	Retention time.Duration
 	Log       *slog.Logger
-	// AllowMemory allows mem://, which other processes cannot see.
-	AllowMemory bool
+	Metrics   Metrics // nil: none
+	// Memory is what mem:// stands for; nil: it is refused, as other processes cannot see it.
+	Memory *Memory
 }
 
 // Store keeps pictures. Its methods may be called side by side.
 type Store struct {
-	bucket    *blob.Bucket
+	bucket    *blob.Bucket // nil: pictures are kept in Redis
+	shared    bool         // the bucket is closed by somebody else
 	redis     redis.UniversalClient
 	keeper    Keeper
 	retention time.Duration
 	log       *slog.Logger
+	metrics   Metrics
 }
 
-// Open opens the bucket. Its errors are for the operator, and never hold credentials of the URL.
-func Open(_ context.Context, c Config) (*Store, error) {
-	bucket, err := openBucket(c.URL, c.AllowMemory)
-	if err != nil {
+// Open opens the bucket, and tries whether it can be written to. Its errors are for the operator: one line, which never
+// holds credentials of the URL.
+func Open(ctx context.Context, c Config) (*Store, error) {
+	s := &Store{redis: c.Redis, keeper: c.Keeper, retention: c.Retention, log: c.Log, metrics: c.Metrics}
+	if c.URL == "" {
+		return s, nil
+	}
+	var err error
+	if s.bucket, err = openBucket(ctx, c.URL, c.Memory); err != nil {
 		return nil, fmt.Errorf("open the image store: %w", err)
 	}
-	return &Store{bucket: bucket, redis: c.Redis, keeper: c.Keeper, retention: c.Retention, log: c.Log}, nil
+	s.shared = c.Memory != nil && s.bucket == c.Memory.bucket
+	return s, nil
 }
+
+// HasBucket reports whether there is a bucket; else pictures are kept in Redis.
+func (s *Store) HasBucket() bool { return s.bucket != nil }
 
 // Close closes the bucket. Files that are open stay readable.
 func (s *Store) Close() error {
+	if s.bucket == nil || s.shared {
+		return nil
+	}
 	if err := s.bucket.Close(); err != nil {
 		return fmt.Errorf("close the image store: %w", err)
 	}
@@ -73,67 +106,48 @@ func (s *Store) Close() error {
 }
 
 // Put keeps p as a picture of the job, under a name of p's format. It may be repeated with the same picture; another
-// picture needs another name.
+// picture needs another name. What a bucket does not take is kept in Redis, so an error means that Redis failed, too, or
+// that ctx ended.
 func (s *Store) Put(ctx context.Context, name, jobID string, p picture.Picture) error {
 	if f, ok := formatOf(name); !ok || f != p.Format {
 		return fmt.Errorf("keep picture %q of job %s: the name is not one of a %s picture", name, jobID, p.Format)
 	}
 	ctx, cancel := context.WithTimeout(ctx, putTimeout)
 	defer cancel()
-	noting, stop := context.WithTimeout(ctx, noteTimeout)
-	defer stop()
-	if err := s.note(noting, entry{name: name, job: jobID}, time.Now().Add(s.retention)); err != nil {
-		return fmt.Errorf("note picture %s of job %s: %w", name, jobID, err)
+	due := time.Now().Add(s.retention)
+	if err := s.note(ctx, entry{name: name, job: jobID}, due); err != nil {
+		return err
 	}
-	if err := s.write(ctx, name, p); err != nil {
-		return fmt.Errorf("write picture %s of job %s: %w", name, jobID, err)
-	}
-	return nil
-}
-
-func (s *Store) write(ctx context.Context, name string, p picture.Picture) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	w, err := s.bucket.NewWriter(ctx, name, &blob.WriterOptions{
-		ContentType: p.Format.MediaType(), BeforeWrite: closeToOthers,
-	})
+	place, err := s.place(ctx, name, jobID, p, due)
 	if err != nil {
-		return err //nolint:wrapcheck // Put says what was attempted
+		return err
 	}
-	if _, err := w.Write(p.Data); err != nil {
-		cancel() // or Close would keep the part that was written
-		_ = w.Close()
-		return err //nolint:wrapcheck // Put says what was attempted
+	if s.metrics != nil {
+		s.metrics.PictureStored(string(place))
 	}
-	return w.Close() //nolint:wrapcheck // Put says what was attempted
+	if time.Now().Before(due) {
+		return nil
+	}
+	// A sweep that did not find the picture yet may have forgotten it.
+	return s.note(ctx, entry{name: name, job: jobID}, time.Now().Add(s.retention))
 }
 
-// File is an open picture. ETag is a strong one, quoted as HTTP wants it: a name never gets another picture.
-type File struct {
-	io.ReadSeekCloser
-
-	Size            int64
-	ModTime         time.Time
-	MediaType, ETag string
-}
-
-// Open opens a picture; the caller closes it, and reads it before ctx ends. The error is [ErrNotFound] where there is none
-// of that name.
-func (s *Store) Open(ctx context.Context, name string) (*File, error) {
-	format, ok := formatOf(name)
-	if !ok {
-		return nil, ErrNotFound
+// place writes the picture into the bucket, or else into Redis.
+func (s *Store) place(ctx context.Context, name, jobID string, p picture.Picture, due time.Time) (Place, error) {
+	place := InRedis
+	if s.bucket != nil {
+		err := s.write(ctx, name, p)
+		if err == nil {
+			return InBucket, nil
+		}
+		if ctx.Err() != nil {
+			return "", fmt.Errorf("write picture %s of job %s: %w", name, jobID, err)
+		}
+		s.log.WarnContext(ctx, "the bucket does not take a picture, so redis keeps it", slog.String("job_id", jobID), slog.Any("error", err))
+		place = Fallback
 	}
-	r, err := s.bucket.NewReader(ctx, name, nil)
-	if gcerrors.Code(err) == gcerrors.NotFound {
-		return nil, ErrNotFound
+	if err := s.keep(ctx, name, p, due); err != nil {
+		return "", fmt.Errorf("keep picture %s of job %s in redis: %w", name, jobID, err)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("open picture %s: %w", name, err)
-	}
-	random, _, _ := strings.Cut(name, ".")
-	return &File{
-		ReadSeekCloser: r, Size: r.Size(), ModTime: r.ModTime(),
-		MediaType: format.MediaType(), ETag: strconv.Quote(random),
-	}, nil
+	return place, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -22,6 +23,8 @@ const (
 	// deleteAgain is when the pictures of a deleted job are deleted once more: one that was being written meanwhile is
 	// there by then.
 	deleteAgain = 2 * putTimeout
+	// deletesAtOnce lets a bucket that is far away keep up with what falls due.
+	deletesAtOnce = 16
 )
 
 // Delete deletes all pictures of a job. One that is being written meanwhile is deleted within minutes, unless the
@@ -35,28 +38,43 @@ func (s *Store) Delete(ctx context.Context, jobID string) error {
 	again := time.Now().Add(deleteAgain)
 	verdicts := make([]verdict, 0, len(names))
 	for _, name := range names {
-		verdicts = append(verdicts, verdict{member: entry{name: name, job: jobID}.member(), until: again})
+		e := entry{name: name, job: jobID}
+		verdicts = append(verdicts, verdict{member: e.member(), entry: e, until: again})
 	}
 	if err := s.apply(ctx, verdicts); err != nil {
 		return fmt.Errorf("note the deletion of job %s's pictures: %w", jobID, err)
 	}
-	var errs []error
-	for _, name := range names {
-		errs = append(errs, s.remove(ctx, name))
-	}
-	if err := errors.Join(errs...); err != nil {
+	if err := errors.Join(s.remove(ctx, names)...); err != nil {
 		return fmt.Errorf("delete the pictures of job %s: %w", jobID, err)
 	}
 	return nil
 }
 
-// remove deletes a blob. One that is not there is as good.
-func (s *Store) remove(ctx context.Context, name string) error {
-	err := s.bucket.Delete(ctx, name)
-	if err != nil && gcerrors.Code(err) != gcerrors.NotFound {
-		return fmt.Errorf("delete picture %s: %w", name, err)
+// remove deletes pictures, and returns an error or nil for each. One that is not there is as good as deleted.
+func (s *Store) remove(ctx context.Context, names []string) []error {
+	errs := make([]error, len(names))
+	places := make(chan struct{}, deletesAtOnce)
+	var deleting sync.WaitGroup
+	for i, name := range names {
+		places <- struct{}{}
+		deleting.Go(func() {
+			defer func() { <-places }()
+			if err := s.removeOne(ctx, name); err != nil {
+				errs[i] = fmt.Errorf("delete picture %s: %w", name, err)
+			}
+		})
 	}
-	return nil
+	deleting.Wait()
+	return errs
+}
+
+func (s *Store) removeOne(ctx context.Context, name string) error {
+	if s.bucket != nil {
+		if err := s.bucket.Delete(ctx, name); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
+			return err //nolint:wrapcheck // the caller says what was attempted
+		}
+	}
+	return s.redis.Unlink(ctx, blobKey(name)).Err() //nolint:wrapcheck // the caller says what was attempted
 }
 
 // Run deletes what is due, every few seconds until ctx ends. It returns nil then.
@@ -112,12 +130,25 @@ func (s *Store) sweep(ctx context.Context) error {
 // judge deletes the pictures whose job is gone. It returns no verdict on those that are stuck, but the first error.
 func (s *Store) judge(ctx context.Context, members []string) (verdicts []verdict, first error) {
 	kept := map[string]answer{}
+	var gone []verdict
+	var names []string
 	for _, member := range members {
 		v, err := s.judgeOne(ctx, member, kept)
 		switch {
-		case err == nil:
+		case err != nil && first == nil:
+			first = err
+		case err != nil:
+		case v.until.IsZero() && v.entry.name != "":
+			gone, names = append(gone, v), append(names, v.entry.name)
+		default:
 			verdicts = append(verdicts, v)
-		case first == nil:
+		}
+	}
+	for i, err := range s.remove(ctx, names) {
+		if err == nil {
+			verdicts = append(verdicts, gone[i])
+		}
+		if first == nil {
 			first = err
 		}
 	}
@@ -146,7 +177,7 @@ func (s *Store) judgeOne(ctx context.Context, member string, kept map[string]ans
 		return verdict{}, fmt.Errorf("ask for job %s: %w", e.job, a.err)
 	}
 	if !a.ok {
-		return verdict{member: member, entry: e}, s.remove(ctx, e.name)
+		return verdict{member: member, entry: e}, nil
 	}
 	until := a.until
 	if soonest := time.Now().Add(minWait); until.Before(soonest) {

@@ -152,13 +152,17 @@ func (s *Store) KeptUntil(ctx context.Context, id string) (until time.Time, ok b
 	expires, _ := values[1].(string)
 	ms, err := strconv.ParseInt(expires, 10, 64)
 	if err != nil || !Status(status).Terminal() {
-		return time.Now().Add(keptMeanwhile), true, nil
+		return time.Now().Add(min(keptMeanwhile, max(s.retention, keptAtLeast))), true, nil
 	}
 	return time.UnixMilli(ms), true, nil
 }
 
-// keptMeanwhile is when to ask again about a job that is not finished.
-const keptMeanwhile = time.Minute
+const (
+	// keptMeanwhile is when to ask again about a job that is not finished. One that is kept for less time after its end is
+	// asked about sooner, or what goes with it would stay behind for longer than the 20 s that are promised.
+	keptMeanwhile = time.Minute
+	keptAtLeast   = 10 * time.Second
+)
 
 // Status returns the job's status, empty where there is no record.
 func (s *Store) Status(ctx context.Context, id ID) (Status, error) {

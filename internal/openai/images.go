@@ -17,6 +17,8 @@ type ImagesReply struct {
 type ImageData struct {
 	URL     string `json:"url,omitempty"`
 	B64JSON []byte `json:"b64_json,omitempty"`
+	// RevisedPrompt is what the upstream made of the prompt, where it said so.
+	RevisedPrompt string `json:"revised_prompt,omitempty"`
 }
 
 // Content is a picture's bytes, for replies that hold them.
@@ -52,7 +54,7 @@ func Pictures(j job.Job) []imagegen.Image { return pictures(j) }
 func NewImagesReply(j job.Job, f ResponseFormat, contents []*Content) ImagesReply {
 	r := ImagesReply{Created: j.CreatedAt.Unix(), Data: []ImageData{}}
 	for i, p := range pictures(j) {
-		var d ImageData
+		d := ImageData{RevisedPrompt: p.RevisedPrompt}
 		if f != FormatBase64 {
 			d.URL = p.URL
 		}

@@ -17,15 +17,17 @@ type ImageStream struct {
 
 // imageEvent is the event of a finished picture.
 type imageEvent struct {
-	Type         string     `json:"type"`
-	CreatedAt    int64      `json:"created_at"` // unix seconds
-	B64JSON      []byte     `json:"b64_json,omitempty"`
-	URL          string     `json:"url,omitempty"`
-	Size         string     `json:"size"`
-	Quality      string     `json:"quality"`
-	Background   string     `json:"background"`
-	OutputFormat string     `json:"output_format,omitempty"`
-	Usage        ImageUsage `json:"usage"`
+	Type         string `json:"type"`
+	CreatedAt    int64  `json:"created_at"` // unix seconds
+	B64JSON      []byte `json:"b64_json,omitempty"`
+	URL          string `json:"url,omitempty"`
+	Size         string `json:"size"`
+	Quality      string `json:"quality"`
+	Background   string `json:"background"`
+	OutputFormat string `json:"output_format,omitempty"`
+	// RevisedPrompt is not in OpenAI's own events; it is there only where the upstream changed the prompt.
+	RevisedPrompt string     `json:"revised_prompt,omitempty"`
+	Usage         ImageUsage `json:"usage"`
 }
 
 // ImageUsage counts tokens, of which pictures have none.
@@ -63,6 +65,7 @@ func (s *ImageStream) Finish(j job.Job, contents []*Content) error {
 		e := imageEvent{
 			Type: s.kind + ".completed", CreatedAt: j.CreatedAt.Unix(), Quality: newJobRequest(j.Spec).Quality, Background: "auto",
 			Size: strconv.Itoa(p.Width) + "x" + strconv.Itoa(p.Height), OutputFormat: j.Spec.OutputFormat,
+			RevisedPrompt: p.RevisedPrompt,
 		}
 		if s.format != FormatBase64 {
 			e.URL = p.URL

@@ -52,10 +52,11 @@ type JobResult struct {
 
 // JobImage is one picture of a job.
 type JobImage struct {
-	URL    string `json:"url"`
-	Seed   uint32 `json:"seed"`
-	Width  int    `json:"width"`
-	Height int    `json:"height"`
+	URL           string `json:"url"`
+	Seed          uint32 `json:"seed"`
+	Width         int    `json:"width"`
+	Height        int    `json:"height"`
+	RevisedPrompt string `json:"revised_prompt,omitempty"`
 }
 
 // JobCall is one call to an upstream, and what is known of its price.
@@ -99,7 +100,9 @@ func NewJob(j job.Job, outlook job.Outlook) Job {
 	if have := pictures(j); len(have) > 0 {
 		out.Result = &JobResult{Created: j.CreatedAt.Unix()}
 		for _, p := range have {
-			out.Result.Data = append(out.Result.Data, JobImage{URL: p.URL, Seed: p.Seed, Width: p.Width, Height: p.Height})
+			out.Result.Data = append(out.Result.Data, JobImage{
+				URL: p.URL, Seed: p.Seed, Width: p.Width, Height: p.Height, RevisedPrompt: p.RevisedPrompt,
+			})
 		}
 	}
 	if e := shortfall(j); e != nil {

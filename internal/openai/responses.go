@@ -70,10 +70,11 @@ type OutputItem struct {
 	ID     string `json:"id"`
 	Status string `json:"status"`
 	// Of an image_generation_call. Result is absent, not null, until it is there: some clients take only a string.
-	Result       []byte `json:"result,omitempty"`
-	OutputFormat string `json:"output_format,omitempty"`
-	Size         string `json:"size,omitempty"`
-	Quality      string `json:"quality,omitempty"`
+	Result        []byte `json:"result,omitempty"`
+	OutputFormat  string `json:"output_format,omitempty"`
+	Size          string `json:"size,omitempty"`
+	Quality       string `json:"quality,omitempty"`
+	RevisedPrompt string `json:"revised_prompt,omitempty"` // only where the upstream said what it made of the prompt
 	// Of a message.
 	Role    string        `json:"role,omitempty"`
 	Content *[]OutputText `json:"content,omitempty"`
@@ -158,7 +159,7 @@ func drawnItem(j job.Job, n int, p imagegen.Image, c *Content) OutputItem {
 	item := imageItem(j, n)
 	item.Status, item.Result, item.OutputFormat = string(job.StatusCompleted), c.Data, c.Format
 	item.Size = strconv.Itoa(p.Width) + "x" + strconv.Itoa(p.Height)
-	item.Quality = newJobRequest(j.Spec).Quality
+	item.Quality, item.RevisedPrompt = newJobRequest(j.Spec).Quality, p.RevisedPrompt
 	return item
 }
 

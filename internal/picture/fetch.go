@@ -59,12 +59,19 @@ type permanent struct{ error }
 
 func (p permanent) Unwrap() error { return p.error }
 
+// Permanent reports whether an error of [Fetcher.Fetch] is one that another try will not mend: there is no picture at the
+// URL, it is too large, or its address is not allowed.
+func Permanent(err error) bool {
+	_, ok := errors.AsType[permanent](err)
+	return ok || errors.Is(err, netguard.ErrAddress)
+}
+
 // Fetch gets the picture at a URL, with a few tries where its server or the way there fails. Errors do not repeat the
 // URL's query, which may be a signature.
 func (f *Fetcher) Fetch(ctx context.Context, rawURL string) (Picture, error) {
 	u, err := f.guard.Check(rawURL)
 	if err != nil {
-		return Picture{}, fmt.Errorf("fetch picture: %w", err)
+		return Picture{}, fmt.Errorf("fetch picture: %w", permanent{err})
 	}
 	if err := f.enter(ctx); err != nil {
 		return Picture{}, fmt.Errorf("fetch picture from %s: %w", u.Host, err)
@@ -77,8 +84,7 @@ func (f *Fetcher) Fetch(ctx context.Context, rawURL string) (Picture, error) {
 		if err == nil {
 			return p, nil
 		}
-		_, final := errors.AsType[permanent](err)
-		if final || try == maxTries || errors.Is(err, netguard.ErrAddress) || !rest(ctx, pause) {
+		if Permanent(err) || try == maxTries || !rest(ctx, pause) {
 			return Picture{}, fmt.Errorf("fetch picture from %s: %w", u.Host, err)
 		}
 	}

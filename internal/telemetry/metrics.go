@@ -32,6 +32,9 @@ var outcomes = []imagegen.Outcome{
 // webhookOutcomes are the values of the label outcome of webhooks.
 var webhookOutcomes = []string{"delivered", "failed", "given_up"}
 
+// places are the values of the label place.
+var places = []string{"bucket", "redis", "fallback"}
+
 // Metrics are the instruments of one process. All methods may be called at the same time.
 type Metrics struct {
 	registry *prometheus.Registry
@@ -58,6 +61,7 @@ type Metrics struct {
 	panics          *prometheus.CounterVec
 	fetches         *prometheus.CounterVec
 	fetchDuration   *prometheus.HistogramVec
+	stored          *prometheus.CounterVec
 	housekeeping    prometheus.Counter
 	webhooks        *prometheus.CounterVec
 	webhookDuration *prometheus.HistogramVec
@@ -89,6 +93,7 @@ func NewMetrics(version string) *Metrics {
 		pointsLeft:      gauge("zimage_upstream_remaining_points", "Points that an upstream said last are left.", "upstream", "key"),
 		panics:          counter("zimage_panics_total", "Panics caught.", "where"),
 		fetches:         counter("zimage_picture_fetches_total", "Finished pictures fetched for replies that hold their bytes.", "outcome"),
+		stored:          counter("zimage_pictures_stored_total", "Pictures kept, by place; fallback is Redis where the bucket failed.", "place"),
 		fetchDuration:   histogram("zimage_picture_fetch_duration_seconds", "Time to fetch and convert a finished picture.", requestBuckets, "outcome"),
 		housekeeping:    prometheus.NewCounter(prometheus.CounterOpts{Name: "zimage_housekeeping_replies_total", Help: "Clients' own prompts, such as for titles, answered with text."}),
 		webhooks:        counter("zimage_webhook_deliveries_total", "Tries to deliver a webhook.", "outcome"),
@@ -102,7 +107,7 @@ func NewMetrics(version string) *Metrics {
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), info,
 		m.requests, m.requestDuration, m.jobsSubmitted, m.jobsRefused, m.jobsJoined, m.jobsFinished, m.jobDuration, m.queueWait,
-		m.attempts, m.attemptDuration, m.inFlight, m.retries, m.panics, m.fetches, m.fetchDuration, m.housekeeping,
+		m.attempts, m.attemptDuration, m.inFlight, m.retries, m.panics, m.fetches, m.fetchDuration, m.stored, m.housekeeping,
 		m.webhooks, m.webhookDuration, m.moves, m.copies, m.copyDuration, m.paused, m.keysResting, m.pointsUsed, m.pointsLeft,
 	)
 	return m
@@ -157,6 +162,16 @@ func (m *Metrics) PictureFetched(ok bool, d time.Duration) {
 	m.fetches.WithLabelValues(outcome).Inc()
 	m.fetchDuration.WithLabelValues(outcome).Observe(d.Seconds())
 }
+
+// InitStore makes the series of the image store before its first picture, for the same reason.
+func (m *Metrics) InitStore() {
+	for _, p := range places {
+		m.stored.WithLabelValues(p)
+	}
+}
+
+// PictureStored counts a picture that was kept: in the bucket, in redis as there is none, or there as a fallback.
+func (m *Metrics) PictureStored(place string) { m.stored.WithLabelValues(place).Inc() }
 
 // HousekeepingAnswered counts a client's own prompt that was answered with text.
 func (m *Metrics) HousekeepingAnswered() { m.housekeeping.Inc() }
