@@ -25,7 +25,9 @@ type upstreams struct {
 	elsewhere map[string][]string        // by name: the others of the models that have it
 }
 
-func newUpstreams(c config.Worker, client redis.UniversalClient, resume func(context.Context, string) error, b Build) (*upstreams, error) {
+func newUpstreams(
+	c config.Worker, client redis.UniversalClient, resume func(context.Context, string) error, source adapter.SourceFunc, b Build,
+) (*upstreams, error) {
 	all := &upstreams{
 		rules: make(map[string]worker.Upstream), limits: make(map[string]int), elsewhere: alternatives(c.Models),
 	}

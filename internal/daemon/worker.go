@@ -8,9 +8,11 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/zimage-gateway/zimage-gateway/internal/config"
+	"github.com/zimage-gateway/zimage-gateway/internal/imagestore"
 	"github.com/zimage-gateway/zimage-gateway/internal/job"
 	"github.com/zimage-gateway/zimage-gateway/internal/netguard"
 	"github.com/zimage-gateway/zimage-gateway/internal/openai"
+	"github.com/zimage-gateway/zimage-gateway/internal/picture"
 	"github.com/zimage-gateway/zimage-gateway/internal/queue"
 	"github.com/zimage-gateway/zimage-gateway/internal/redisconn"
 	"github.com/zimage-gateway/zimage-gateway/internal/upstream"
@@ -29,13 +31,21 @@ func Worker(ctx context.Context, c config.Worker, b Build) error {
 	store := job.NewStore(clients.Commands, c.JobRetention)
 	watcher := job.NewWatcher(clients.Commands, store, b.Log)
 	tasks := queue.NewClient(clients.Commands)
-	upstreams, err := newUpstreams(c, clients.Commands, tasks.Resume, b)
+	files, err := openFiles(ctx, c.Common, clients.Commands, store, b)
+	if err != nil {
+		return err
+	}
+	defer files.Close() //nolint:errcheck // everything was written
+	fetcher := picture.NewFetcher(picture.Config{Guard: netguard.Guard{AllowPrivate: c.AllowPrivateAddresses, Exempt: b.exempt}})
+	defer fetcher.CloseIdleConnections()
+	upstreams, err := newUpstreams(c, clients.Commands, tasks.Resume, source{files, fetcher}.get, b)
 	if err != nil {
 		return err
 	}
 	defer upstreams.closeIdleConnections()
 	processor := worker.NewProcessor(store, watcher, tasks, worker.Config{
-		Upstreams: upstreams.rules, MaxAttempts: c.MaxAttempts, RetryBaseDelay: c.RetryBaseDelay, Keeper: keeper{},
+		Upstreams: upstreams.rules, MaxAttempts: c.MaxAttempts, RetryBaseDelay: c.RetryBaseDelay,
+		Keeper: imagestore.NewCopier(files, fetcher, b.Log),
 	}, b.Metrics, b.Log)
 	handlers := queue.Handlers{Picture: processor.Process}
 	if c.WebhookSecret != "" {

@@ -28,6 +28,9 @@ func NewCopier(s *Store, f Fetcher, log *slog.Logger) *Copier {
 	return &Copier{store: s, fetcher: f, converter: picture.NewConverter(), log: log}
 }
 
+// Keeps reports whether Copy would put the picture into the store: bytes always, one at a URL where there is a bucket.
+func (c *Copier) Keeps(d imagegen.Drawing) bool { return d.URL == "" || c.store.HasBucket() }
+
 // Copied is a picture of the store.
 type Copied struct {
 	// Name is the picture's in the store; empty: it stays at its URL, as there is no bucket to copy it to.
@@ -59,7 +62,7 @@ func (e *CopyError) Unwrap() error { return e.Err }
 // stem is what the picture's name begins with, one of [NewStem]; empty: a new one. Who repeats a copy with the stem of
 // before finds no second picture in the store. Errors are of the type *CopyError.
 func (c *Copier) Copy(ctx context.Context, jobID, stem string, d imagegen.Drawing, format string, quality int) (Copied, error) {
-	if d.URL != "" && !c.store.HasBucket() {
+	if !c.Keeps(d) {
 		return Copied{}, nil
 	}
 	if stem == "" {

@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
+	"github.com/zimage-gateway/zimage-gateway/internal/imagestore"
 	"github.com/zimage-gateway/zimage-gateway/internal/job"
 	"github.com/zimage-gateway/zimage-gateway/internal/queue"
 	"github.com/zimage-gateway/zimage-gateway/internal/redisconn"
@@ -92,8 +93,7 @@ func (q *queued) Enqueue(_ context.Context, tasks ...job.Task) error {
 type noKeeper struct{}
 
 func (noKeeper) Keeps(imagegen.Drawing) bool { return false }
-func (noKeeper) Final(error) bool            { return true }
-func (noKeeper) Keep(context.Context, job.ID, imagegen.Drawing, string, int) (worker.Kept, error) {
+func (noKeeper) Copy(context.Context, string, string, imagegen.Drawing, string, int) (imagestore.Copied, error) {
 	panic("nothing is to be kept")
 }
 

@@ -43,6 +43,7 @@ type call struct {
 	watch    *job.Watch
 	// cancelled says that the call was broken off because its job was cancelled.
 	cancelled bool
+	stem      string // of the name under which the picture is kept
 	log       *slog.Logger
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
+	"github.com/zimage-gateway/zimage-gateway/internal/imagestore"
 	"github.com/zimage-gateway/zimage-gateway/internal/job"
 	"github.com/zimage-gateway/zimage-gateway/internal/queue"
 )
@@ -28,21 +29,18 @@ const (
 	copyPassed  = "passed_through"
 )
 
-// Keeper makes drawn pictures the gateway's own.
+// Keeper makes drawn pictures the gateway's own. imagestore.Copier is one.
 type Keeper interface {
 	// Keeps reports whether the picture is to be kept; one that is not is handed out where it is.
 	Keeps(d imagegen.Drawing) bool
-	// Keep stores the picture with the job, in the format asked for if there is one, and returns its name and, where they
-	// are known, its width and height. Where an error is final, trying again is of no use.
-	Keep(ctx context.Context, id job.ID, d imagegen.Drawing, format string, compression int) (Kept, error)
-	// Final reports whether an error of Keep is.
-	Final(err error) bool
+	// Copy keeps the picture under a name that begins with stem. Its errors are *imagestore.CopyError.
+	Copy(ctx context.Context, jobID, stem string, d imagegen.Drawing, format string, quality int) (imagestore.Copied, error)
 }
 
-// Kept is a picture that was stored.
-type Kept struct {
-	File          string // its name in the image store
-	Width, Height int    // 0 where they are not known
+// permanent reports whether a copy that failed cannot succeed.
+func permanent(err error) bool {
+	e, ok := errors.AsType[*imagestore.CopyError](err)
+	return ok && e.Permanent
 }
 
 // drawn records a picture that came, and keeps it where that is to be done. The call has ended by then: another may begin.
@@ -71,7 +69,7 @@ func (c *call) keepBytes(ctx context.Context, d imagegen.Drawing, image imagegen
 	var refusal error
 	err := c.insist(recording, "keep", func(ctx context.Context) error {
 		err := c.keep(ctx, d, &image)
-		if err != nil && c.cfg.Keeper.Final(err) {
+		if err != nil && permanent(err) {
 			refusal = err
 			return nil
 		}
@@ -102,7 +100,7 @@ func (c *call) copyBought(ctx context.Context, image imagegen.Image, tries int) 
 		return c.finish(ctx, job.Finish{Verdict: job.FinishDone, Image: &image})
 	case errors.Is(context.Cause(calling), errJobCancelled):
 		return nil
-	case c.cfg.Keeper.Final(err):
+	case permanent(err):
 		return c.unusable(ctx, err, nil)
 	case ctx.Err() != nil:
 		if err := c.finish(ctx, job.Finish{Verdict: job.FinishRecopy}); err != nil {
@@ -123,12 +121,15 @@ func (c *call) copyBought(ctx context.Context, image imagegen.Image, tries int) 
 // keep makes the picture the gateway's own.
 func (c *call) keep(ctx context.Context, d imagegen.Drawing, image *imagegen.Image) error {
 	began := time.Now()
-	kept, err := c.cfg.Keeper.Keep(ctx, c.task.Job, d, c.begun.Spec.OutputFormat, c.begun.Spec.OutputCompression)
+	if c.stem == "" {
+		c.stem = imagestore.NewStem()
+	}
+	kept, err := c.cfg.Keeper.Copy(ctx, string(c.task.Job), c.stem, d, c.begun.Spec.OutputFormat, c.begun.Spec.OutputCompression)
 	switch took := time.Since(began); {
 	case err == nil:
 		c.metrics.PictureCopied(copyKept, took)
-		c.log.InfoContext(ctx, "picture kept", slog.String("file", kept.File), slog.Int64("duration_ms", took.Milliseconds()))
-	case c.cfg.Keeper.Final(err):
+		c.log.InfoContext(ctx, "picture kept", slog.String("file", kept.Name), slog.Int64("duration_ms", took.Milliseconds()))
+	case permanent(err):
 		c.metrics.PictureCopied(copyRefused, took)
 	default:
 		c.metrics.PictureCopied(copyFailed, took)
@@ -137,7 +138,7 @@ func (c *call) keep(ctx context.Context, d imagegen.Drawing, image *imagegen.Ima
 	if err != nil {
 		return err
 	}
-	image.File, image.URL = kept.File, c.begun.BaseURL+"/v1/files/"+kept.File
+	image.File, image.URL = kept.Name, c.begun.BaseURL+"/v1/files/"+kept.Name
 	if kept.Width > 0 && kept.Height > 0 {
 		image.Width, image.Height = kept.Width, kept.Height
 	}

@@ -3,6 +3,7 @@ package worker_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
+	"github.com/zimage-gateway/zimage-gateway/internal/imagestore"
 	"github.com/zimage-gateway/zimage-gateway/internal/job"
 	"github.com/zimage-gateway/zimage-gateway/internal/queue"
 	"github.com/zimage-gateway/zimage-gateway/internal/redistest"
@@ -17,37 +19,36 @@ import (
 )
 
 var (
-	errAway  = errors.New("the store is away")
-	errNoPNG = errors.New("not a picture")
+	errAway  = &imagestore.CopyError{Err: errors.New("the store is away")}
+	errNoPNG = &imagestore.CopyError{Permanent: true, Err: errors.New("not a picture")}
 )
 
 // shelf is a keeper that fails as it is told, and then keeps.
 type shelf struct {
 	mu    sync.Mutex
 	fails []error
-	asked []imagegen.Drawing
+	stems []string
 	while func() // runs during each try
 }
 
 func (s *shelf) Keeps(imagegen.Drawing) bool { return true }
-func (s *shelf) Final(err error) bool        { return errors.Is(err, errNoPNG) }
 
-func (s *shelf) Keep(ctx context.Context, _ job.ID, d imagegen.Drawing, format string, _ int) (worker.Kept, error) {
+func (s *shelf) Copy(ctx context.Context, _, stem string, _ imagegen.Drawing, format string, _ int) (imagestore.Copied, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.asked = append(s.asked, d)
+	s.stems = append(s.stems, stem)
 	if s.while != nil {
 		s.while()
 	}
 	if ctx.Err() != nil {
-		return worker.Kept{}, ctx.Err()
+		return imagestore.Copied{}, &imagestore.CopyError{Err: ctx.Err()}
 	}
 	if len(s.fails) > 0 {
 		err := s.fails[0]
 		s.fails = s.fails[1:]
-		return worker.Kept{}, err
+		return imagestore.Copied{}, err
 	}
-	return worker.Kept{File: "abc." + format, Width: 32, Height: 16}, nil
+	return imagestore.Copied{Name: "abc." + format, Width: 32, Height: 16}, nil
 }
 
 func keptBy(k worker.Keeper) func(*setup) {
@@ -135,8 +136,8 @@ func TestACopyIsTriedAgain(t *testing.T) {
 		t.Parallel()
 		s := &shelf{fails: away(3)}
 		b := newBench(t, answers(inBytes), keptBy(s))
-		if err := b.process(t.Context()); err != nil || len(s.asked) != 4 {
-			t.Errorf("after %d tries: %v", len(s.asked), err)
+		if err := b.process(t.Context()); err != nil || len(s.stems) != 4 || len(slices.Compact(s.stems)) != 1 {
+			t.Errorf("after tries under the names %v: %v", s.stems, err)
 		}
 		wantEntries(t, b.job(), "exacg ok yes")
 	})
@@ -186,8 +187,8 @@ func TestCancellingEndsACopy(t *testing.T) {
 	if _, err := b.store.Cancel(t.Context(), b.task.Job, nil, false); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.process(t.Context()); err != nil || len(s.asked) != 1 {
-		t.Errorf("the copy's task ended with %v after %d tries", err, len(s.asked))
+	if err := b.process(t.Context()); err != nil || len(s.stems) != 1 {
+		t.Errorf("the copy's task ended with %v after %d tries", err, len(s.stems))
 	}
 }
 
