@@ -1,7 +1,6 @@
 package openaiimages_test
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"testing"
@@ -34,7 +33,7 @@ func TestConformance(t *testing.T) {
 			send(w, http.StatusOK, images(map[string]any{"url": imageURL}))
 		},
 		Data: func(w http.ResponseWriter, picture []byte) {
-			send(w, http.StatusOK, images(map[string]any{"b64_json": base64.StdEncoding.EncodeToString(picture)}))
+			upstreamtest.SendEncoded(w, `{"created":1713833628,"data":[{"b64_json":"`, picture, `"}]}`)
 		},
 		Decline: func(w http.ResponseWriter, status int, message string) {
 			send(w, status, map[string]any{"error": map[string]any{"message": message, "type": "invalid_request_error", "param": nil, "code": nil}})

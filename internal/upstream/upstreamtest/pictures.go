@@ -2,7 +2,10 @@ package upstreamtest
 
 import (
 	"bytes"
+	"encoding/base64"
+	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -24,6 +27,14 @@ func pictureOf(size int) []byte {
 	return data
 }
 
+// SendEncoded answers with JSON around a picture as base64. An encoder of JSON would take many times as long over 44 MB.
+func SendEncoded(w http.ResponseWriter, before string, picture []byte, after string) {
+	body := before + base64.StdEncoding.EncodeToString(picture) + after
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	_, _ = io.WriteString(w, body)
+}
+
 // pictures are what a success holds, fit to be used and not.
 func (p Protocol) pictures(t *testing.T) {
 	t.Parallel()
@@ -31,7 +42,7 @@ func (p Protocol) pictures(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var auth string
-			got, err := p.call(t, ample, func(w http.ResponseWriter, r *http.Request) {
+			got, err := p.call(t, patient, func(w http.ResponseWriter, r *http.Request) {
 				auth = r.Header.Get("Authorization")
 				c.answer(w)
 			})
@@ -50,7 +61,7 @@ func (p Protocol) pictures(t *testing.T) {
 	for name, answer := range p.unusable() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := p.call(t, ample, func(w http.ResponseWriter, _ *http.Request) { answer(w) })
+			_, err := p.call(t, patient, func(w http.ResponseWriter, _ *http.Request) { answer(w) })
 			check(t, err, garbled)
 		})
 	}
@@ -65,7 +76,7 @@ func (p Protocol) pictures(t *testing.T) {
 			asked := p
 			asked.Order.Prompt = prompt
 			var got string
-			if _, err := asked.call(t, ample, func(w http.ResponseWriter, r *http.Request) {
+			if _, err := asked.call(t, patient, func(w http.ResponseWriter, r *http.Request) {
 				got = p.Prompt(r)
 				p.succeed(w)
 			}); err != nil {

@@ -93,6 +93,9 @@ type want struct {
 // ample is a timeout that no test should reach.
 const ample = 30 * time.Second
 
+// patient is one for replies of 44 MB, which take their time on a busy machine that looks for races.
+const patient = 5 * time.Minute
+
 // call asks a provider for the picture, from a server that answers with h.
 func (p Protocol) call(t *testing.T, timeout time.Duration, h http.HandlerFunc) (imagegen.Drawing, error) {
 	t.Helper()
