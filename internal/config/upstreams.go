@@ -51,7 +51,7 @@ type Upstream struct {
 	// Fields name the request fields of an openai's server that take what OpenAI has no field for: seed, steps, cfg and
 	// negative_prompt. What is not in it is not sent.
 	Fields map[string]string
-	// ResponseFormat is what an openai's server is asked for: url, b64_json or none; empty: what its model allows.
+	// ResponseFormat is what an openai's server is asked for: url, b64_json, base64 or none; empty: what its model allows.
 	ResponseFormat string
 }
 
@@ -173,6 +173,8 @@ func (f fileUpstream) checkKeys(r *report, p path) {
 			r.mistake(p, "the key is empty")
 		case !visibleASCII(string(key)):
 			r.mistake(p, "the key %s", expectKey)
+		case f.Type == TypeSDWebUI && !strings.Contains(string(key), ":"):
+			r.mistake(p, "the key is not the user:password of the server's --api-auth")
 		case slices.Contains(f.APIKeys[:i], key):
 			r.mistake(p, "the key is listed twice")
 		}
@@ -193,8 +195,8 @@ func (f fileUpstream) checkFields(r *report, p path) {
 		}
 		return
 	}
-	if r.has(format) && !slices.Contains([]string{"url", "b64_json", "none"}, f.ResponseFormat) {
-		r.mistake(format, "%s is not url, b64_json or none", r.quote(format, f.ResponseFormat))
+	if r.has(format) && !slices.Contains([]string{"url", "b64_json", "base64", "none"}, f.ResponseFormat) {
+		r.mistake(format, "%s is not url, b64_json, base64 or none", r.quote(format, f.ResponseFormat))
 	}
 	for _, ours := range slices.Sorted(maps.Keys(f.Fields)) {
 		at, theirs := fields.key(ours), f.Fields[ours]

@@ -205,6 +205,7 @@ func TestUpstreamMistakes(t *testing.T) {
 				"  - {name: c, type: exacg, api_keys: [hunter2, '', hunter2, 'hunter2 x']}",
 				"  - {name: d, type: exacg, api_keys: hunter2}", "  - {name: e, type: exacg, api_keys: hunter1, hunter2}",
 				"  - {name: f, type: exacg, api_keys: [[hunter2]]}", "  - {name: g, type: exacg, api_keys: [4711]}",
+				"  - {name: h, type: sdwebui, url: 'http://h', api_keys: ['me:hunter2', hunter2]}",
 			}, "\n"),
 			want: []string{
 				"2:5: upstreams[0].api_keys: at least one is required for the type exacg",
@@ -216,6 +217,7 @@ func TestUpstreamMistakes(t *testing.T) {
 				"6:47: upstreams[4]: an unknown field without a value",
 				"7:39: upstreams[5].api_keys[0]: this is a list or a mapping where a single value is expected",
 				"8:39: upstreams[6].api_keys[0]: its value is a number where text is expected: put it in quotes",
+				"9:72: upstreams[7].api_keys[1]: the key is not the user:password of the server's --api-auth",
 			},
 		},
 		"limits": {
@@ -248,7 +250,7 @@ func TestUpstreamMistakes(t *testing.T) {
 				"  - {name: b, type: sdwebui, url: 'http://h', response_format: url, fields: {seed: s}}",
 			}, "\n"),
 			want: []string{
-				`2:63: upstreams[0].response_format: "png" is not url, b64_json or none`,
+				`2:63: upstreams[0].response_format: "png" is not url, b64_json, base64 or none`,
 				`2:92: upstreams[0].fields["step"]: there are seed, steps, cfg and negative_prompt`,
 				`2:100: upstreams[0].fields["cfg"]: a field's name is 1 to 64 visible ASCII characters`,
 				`2:111: upstreams[0].fields["steps"]: the field size has another meaning`,

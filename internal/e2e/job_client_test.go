@@ -119,14 +119,19 @@ func (p jobPage) ids() []string {
 type orderedJob struct {
 	jobBody
 
-	ID            string `json:"id"`
-	QueuePosition *int   `json:"queue_position"`
-	ETASeconds    *int   `json:"eta_seconds"`
-	HeldUntil     *int64 `json:"held_until"`
-	Attempts      int    `json:"attempts"`
+	ID            string   `json:"id"`
+	QueuePosition *int     `json:"queue_position"`
+	ETASeconds    *int     `json:"eta_seconds"`
+	HeldUntil     *int64   `json:"held_until"`
+	Progress      *float64 `json:"progress"`
 	Request       struct {
 		Prompt string `json:"prompt"`
 	} `json:"request"`
+	Result *struct {
+		Data []struct {
+			URL string `json:"url"`
+		} `json:"data"`
+	} `json:"result"`
 	Error *struct {
 		Code string `json:"code"`
 	} `json:"error"`

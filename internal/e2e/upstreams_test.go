@@ -18,8 +18,9 @@ import (
 type backend struct {
 	*simupstream.Server
 
-	url  string
-	dead atomic.Bool // it resets every connection
+	url      string
+	dead     atomic.Bool // it resets every connection
+	noImages atomic.Bool // the pictures' own server fails
 }
 
 // newBackend starts an upstream; its key is upstreamKey.
@@ -38,7 +39,13 @@ func newBackend(t testing.TB, c simupstream.Config) *backend {
 		return simupstream.Behaviour{}
 	}
 	b.Server = simupstream.New(c)
-	server := httptest.NewServer(b)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if b.noImages.Load() && strings.HasPrefix(r.URL.Path, "/images/") {
+			http.Error(w, "the storage is away", http.StatusServiceUnavailable)
+			return
+		}
+		b.ServeHTTP(w, r)
+	}))
 	t.Cleanup(func() {
 		b.Close()
 		server.Close()
@@ -47,9 +54,14 @@ func newBackend(t testing.TB, c simupstream.Config) *backend {
 	return b
 }
 
-// entry is an upstream in CONFIG_FILE; more may add fields.
-func (b *backend) entry(name, more string) string {
-	return fmt.Sprintf("  - {name: %s, type: exacg, url: %q, api_keys: [\"${SD_API_KEY}\"]%s}\n", name, b.url+simupstream.GeneratePath, more)
+// entry is an exacg upstream in CONFIG_FILE; more may add fields.
+func (b *backend) entry(name, more string) string { return b.entryOf("exacg", name, more) }
+
+// entryOf is an upstream of any type: the backend speaks all protocols.
+func (b *backend) entryOf(kind, name, more string) string {
+	base := map[string]string{"exacg": simupstream.GeneratePath, "openai": simupstream.OpenAIBase}[kind]
+	user := map[string]string{"sdwebui": "me:"}[kind]
+	return fmt.Sprintf("  - {name: %s, type: %s, url: %q, api_keys: [\"%s${SD_API_KEY}\"]%s}\n", name, kind, b.url+base, user, more)
 }
 
 // configured is a setup whose processes all read one file.
@@ -134,7 +146,7 @@ func TestLimitsOfTwoUpstreams(t *testing.T) { //nolint:paralleltest // it measur
 	})
 	took := time.Since(began)
 	c.wantCompleted(ids, patience)
-	ideal := max(rounds(jobsTwo, 2), rounds(jobsFive, 5)) * latency
+	ideal := time.Duration(max(rounds(jobsTwo, 2), rounds(jobsFive, 5))) * latency
 	t.Logf("high-water marks %d and %d; %v, %.3f of the ideal %v",
 		l.two.MaxInFlight(), l.five.MaxInFlight(), took, float64(took)/float64(ideal), ideal)
 	l.wantHighWater()
@@ -167,7 +179,7 @@ func (g *gateway) busiest(workers []*process) (w *process) {
 	most := -1
 	for _, candidate := range workers {
 		n := 0
-		for line := range strings.Lines(g.metrics(candidate)) {
+		for line := range strings.Lines(metrics(g.t, candidate)) {
 			if name, value, _ := strings.Cut(strings.TrimSpace(line), " "); strings.HasPrefix(name, "zimage_upstream_in_flight{") {
 				in, _ := strconv.Atoi(value)
 				n += in
@@ -181,7 +193,7 @@ func (g *gateway) busiest(workers []*process) (w *process) {
 }
 
 // rounds returns in how many rounds of so many at once n calls are made.
-func rounds(n, atOnce int) time.Duration { return time.Duration((n + atOnce - 1) / atOnce) }
+func rounds(n, atOnce int) int { return (n + atOnce - 1) / atOnce }
 
 // An upstream dies for twenty seconds under a hundred jobs: all of them complete, and it is asked no more often than it takes
 // to find out that it is dead, and that it is back.
@@ -238,26 +250,9 @@ func TestTheNextUpstreamOfAList(t *testing.T) {
 		c.wantCompleted(c.orderAll("Z-Image", 1), patience)
 		return one.Calls() > before && two.Calls() >= 30
 	})
-	metrics := g.metrics(g.worker)
-	if !strings.Contains(metrics, `zimage_upstream_moves_total{from="one",to="two"}`) {
+	if metrics := metrics(t, g.worker); !strings.Contains(metrics, `zimage_upstream_moves_total{from="one",to="two"}`) {
 		t.Errorf("moves are not counted:\n%s", metrics)
 	}
-}
-
-// metrics reads what a worker tells Prometheus.
-func (g *gateway) metrics(worker *process) string {
-	g.t.Helper()
-	address, _ := worker.logged("worker is running")["admin_address"].(string)
-	resp, err := http.Get("http://" + address + "/metrics") //nolint:noctx // bounded by the test
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	defer resp.Body.Close() //nolint:errcheck // it was read
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	return string(text)
 }
 
 // Of two keys the refused one rests, and the other draws; no job notices.
@@ -281,17 +276,17 @@ func TestARefusedKeyRests(t *testing.T) {
 	if refused < 1 || refused > 10 || up.Calls() != 20+refused {
 		t.Errorf("%d calls were refused of %d, want those of the first moment", refused, up.Calls())
 	}
-	metrics := g.metrics(g.worker)
+	said := metrics(t, g.worker)
 	for _, want := range []string{
 		`zimage_upstream_key_resting{key="1",upstream="exacg"} 1`, `zimage_upstream_key_resting{key="2",upstream="exacg"} 0`,
 		fmt.Sprintf(`zimage_upstream_attempts_total{outcome="auth",upstream="exacg"} %d`, refused),
 	} {
-		if !strings.Contains(metrics, want) {
+		if !strings.Contains(said, want) {
 			t.Errorf("metrics have no %s", want)
 		}
 	}
 	for _, p := range []*process{g.api, g.worker} {
-		if strings.Contains(p.output()+metrics, "sk-revoked") {
+		if strings.Contains(p.output()+said, "sk-revoked") {
 			t.Errorf("%s tells the key", p.name)
 		}
 	}
