@@ -25,8 +25,8 @@ type roster struct {
 	queue  *queue.Client
 	models []imagegen.Model
 	log    *slog.Logger
-	served atomic.Pointer[[]string] // nil: no worker says anything
-	told   string                   // the models that were logged last
+	served atomic.Pointer[queue.Served] // nil: no worker says anything
+	told   string                       // what was logged last
 }
 
 // run asks until ctx ends.
@@ -46,23 +46,23 @@ func (r *roster) run(ctx context.Context) error {
 func (r *roster) look(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, rosterTimeout)
 	defer cancel()
-	served, ok, err := r.queue.Served(ctx)
+	served, err := r.queue.Served(ctx)
 	switch {
 	case err != nil:
 		return // what was known last is the best guess
-	case !ok:
+	case len(served.Upstreams) == 0:
 		r.served.Store(nil)
 	default:
 		r.served.Store(&served)
 	}
-	if orphans := r.orphans(); orphans != r.told {
-		r.told = orphans
-		if orphans != "" {
-			r.log.ErrorContext(ctx, "no worker serves any upstream of these models: requests for them are refused",
-				slog.String("models", orphans), slog.Any("served", served))
-			return
-		}
-		r.log.InfoContext(ctx, "every model has a worker", slog.Any("served", served))
+	switch complaint := r.complaint(); {
+	case complaint == r.told:
+	case complaint == "":
+		r.told = ""
+		r.log.InfoContext(ctx, "every model has a worker", slog.Any("upstreams", served.Upstreams))
+	default:
+		r.told = complaint
+		r.log.ErrorContext(ctx, "the processes disagree: give them the same CONFIG_FILE", slog.String("complaint", complaint))
 	}
 }
 
@@ -72,7 +72,19 @@ func (r *roster) filter(upstreams []string) []string {
 	if served == nil {
 		return upstreams
 	}
-	return slices.DeleteFunc(slices.Clone(upstreams), func(u string) bool { return !slices.Contains(*served, u) })
+	return slices.DeleteFunc(slices.Clone(upstreams), func(u string) bool { return !slices.Contains(served.Upstreams, u) })
+}
+
+// complaint says in what the processes disagree; empty: in nothing.
+func (r *roster) complaint() string {
+	var all []string
+	if orphans := r.orphans(); orphans != "" {
+		all = append(all, "no worker serves any upstream of these models, and requests for them are refused: "+orphans)
+	}
+	if served := r.served.Load(); served != nil && len(served.Disputed) > 0 {
+		all = append(all, "workers take these upstreams for different ones: "+strings.Join(served.Disputed, ", "))
+	}
+	return strings.Join(all, "; ")
 }
 
 // orphans returns the models whose upstreams no worker serves.
@@ -88,12 +100,9 @@ func (r *roster) orphans() string {
 
 // check is one of /readyz.
 func (r *roster) check() admin.Check {
-	c := admin.Check{Name: "workers"}
-	switch orphans := r.orphans(); {
-	case r.served.Load() == nil:
+	c := admin.Check{Name: "workers", Warning: r.complaint()}
+	if r.served.Load() == nil {
 		c.Warning = "no worker runs: jobs wait"
-	case orphans != "":
-		c.Warning = "no worker serves any upstream of these models: " + orphans + "; give the workers the same CONFIG_FILE"
 	}
 	return c
 }

@@ -22,6 +22,7 @@ type upstreams struct {
 	pools     []*upstream.Pool
 	rules     map[string]worker.Upstream // by name
 	limits    map[string]int             // by name: calls at once over all workers; 0: no limit
+	marks     map[string]string          // by name: tells it from another of the same name
 	elsewhere map[string][]string        // by name: the others of the models that have it
 }
 
@@ -29,7 +30,8 @@ func newUpstreams(
 	c config.Worker, client redis.UniversalClient, resume func(context.Context, string) error, source adapter.SourceFunc, b Build,
 ) (*upstreams, error) {
 	all := &upstreams{
-		rules: make(map[string]worker.Upstream), limits: make(map[string]int), elsewhere: alternatives(c.Models),
+		rules: make(map[string]worker.Upstream), limits: make(map[string]int), marks: make(map[string]string),
+		elsewhere: alternatives(c.Models),
 	}
 	for _, u := range c.Upstreams {
 		keys, err := providers(u, source)
@@ -44,6 +46,7 @@ func newUpstreams(
 		all.pools = append(all.pools, pool)
 		all.rules[u.Name] = worker.Upstream{Pool: pool, RepeatAmbiguous: u.RetryAmbiguous}
 		all.limits[u.Name] = u.MaxConcurrency
+		all.marks[u.Name] = upstream.DigestOf(u.Type + " " + u.URL)
 	}
 	return all, nil
 }

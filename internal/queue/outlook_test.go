@@ -144,16 +144,16 @@ func TestWorkersTellTheirPace(t *testing.T) {
 			ran <- struct{}{}
 			return nil
 		}
-		if _, ok, err := client.Served(t.Context()); ok || err != nil {
-			t.Errorf("some worker says what it serves (%v)", err)
+		if s, err := client.Served(t.Context()); len(s.Upstreams) != 0 || err != nil {
+			t.Errorf("some worker says what it serves: %v (%v)", s, err)
 		}
 		stop := serve(t, url, queue.ServerConfig{Concurrency: 4, GlobalLimit: 5}, draw)
 		waitUntil(t, "the worker is counted, up to the limit", func() bool { return pace().Slots == 5 })
 		waitUntil(t, "what dead workers said is gone", func() bool {
 			return raw.HLen(t.Context(), paceKey).Val() == 2
 		})
-		if served, ok, err := client.Served(t.Context()); !ok || err != nil || len(served) != 1 || served[0] != "exacg" {
-			t.Errorf("served are %v (%v)", served, err)
+		if s, err := client.Served(t.Context()); err != nil || len(s.Upstreams) != 1 || s.Upstreams[0] != "exacg" || len(s.Disputed) != 0 {
+			t.Errorf("served are %v (%v)", s, err)
 		}
 		for range 9 {
 			enqueue(t, client, newTask(job.LaneExpress))

@@ -36,7 +36,8 @@ type pacer struct {
 	client       redis.UniversalClient
 	self         string // names this process in Redis
 	slots, limit int
-	limits       map[string]int // of the upstreams that it serves
+	limits       map[string]int    // of the upstreams that it serves
+	marks        map[string]string // of the same
 
 	mu    sync.Mutex
 	means map[string]mean // by upstream
@@ -71,16 +72,17 @@ type word struct {
 type pace struct {
 	limit int // of calls at once over all workers; 0: none
 	mean  mean
+	mark  string // tells the upstream from another of the same name
 }
 
-// String writes the word: slots, limit, mean (ms), calls and end (unix ms), and for each upstream its name, limit, mean and
-// calls, joined by colons, which no name has.
+// String writes the word: slots, limit, mean (ms), calls and end (unix ms), and for each upstream its name, limit, mean,
+// calls and mark, joined by colons, which no name has.
 func (w word) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d %d %d %d %d", w.slots, w.limit, w.all.of.Milliseconds(), w.all.calls, w.until.UnixMilli())
 	for _, u := range slices.Sorted(maps.Keys(w.upstreams)) {
 		p := w.upstreams[u]
-		fmt.Fprintf(&b, " %s:%d:%d:%d", u, p.limit, p.mean.of.Milliseconds(), p.mean.calls)
+		fmt.Fprintf(&b, " %s:%d:%d:%d:%s", u, p.limit, p.mean.of.Milliseconds(), p.mean.calls, p.mark)
 	}
 	return b.String()
 }
@@ -97,9 +99,12 @@ func parseWord(s string) (w word, ok bool) {
 	}
 	w = word{slots: int(n[0]), limit: int(n[1]), all: mean{milliseconds(n[2]), int(n[3])}, until: time.UnixMilli(n[4]), upstreams: make(map[string]pace)}
 	for _, f := range fields[5:] {
-		name, rest, _ := strings.Cut(f, ":")
-		if n, ok := numbers(strings.Split(rest, ":")); ok && len(n) >= 3 {
-			w.upstreams[name] = pace{limit: int(n[0]), mean: mean{milliseconds(n[1]), int(n[2])}}
+		parts := strings.Split(f, ":")
+		if len(parts) < 5 {
+			continue
+		}
+		if n, ok := numbers(parts[1:4]); ok {
+			w.upstreams[parts[0]] = pace{limit: int(n[0]), mean: mean{milliseconds(n[1]), int(n[2])}, mark: parts[4]}
 		}
 	}
 	return w, true
@@ -139,7 +144,7 @@ func (p *pacer) word() word {
 	defer p.mu.Unlock()
 	w := word{slots: p.slots, limit: p.limit, all: p.means[""], upstreams: make(map[string]pace)}
 	for u, limit := range p.limits {
-		w.upstreams[u] = pace{limit: limit, mean: p.means[u]}
+		w.upstreams[u] = pace{limit: limit, mean: p.means[u], mark: p.marks[u]}
 	}
 	return w
 }
@@ -247,14 +252,38 @@ func (j *joined) pace() job.Pace {
 	return p
 }
 
-// Served returns the upstreams that some worker serves at the moment; ok is false where no worker says anything.
-func (c *Client) Served(ctx context.Context) (upstreams []string, ok bool, err error) {
+// Served tells which upstreams some worker serves at the moment.
+type Served struct {
+	Upstreams []string // in the order of their names; none: no worker says anything
+	Disputed  []string // those of them that are not the same upstream for every worker
+}
+
+// Served asks what workers say of themselves.
+func (c *Client) Served(ctx context.Context) (Served, error) {
 	ctx, cancel := context.WithTimeout(ctx, paceTimeout)
 	defer cancel()
 	words, err := c.redis.HGetAll(ctx, paceKey).Result()
 	if err != nil {
-		return nil, false, fmt.Errorf("read what workers serve: %w", err)
+		return Served{}, fmt.Errorf("read what workers serve: %w", err)
 	}
-	served := pacesOf(words, time.Now()).Of
-	return slices.Sorted(maps.Keys(served)), len(served) > 0, nil
+	return servedOf(words, time.Now()), nil
+}
+
+func servedOf(words map[string]string, now time.Time) (s Served) {
+	marks := make(map[string]string)
+	for _, text := range words {
+		w, ok := parseWord(text)
+		if !ok || now.After(w.until) {
+			continue
+		}
+		for u, p := range w.upstreams {
+			if mark, seen := marks[u]; seen && mark != p.mark && !slices.Contains(s.Disputed, u) {
+				s.Disputed = append(s.Disputed, u)
+			}
+			marks[u] = p.mark
+		}
+	}
+	s.Upstreams = slices.Sorted(maps.Keys(marks))
+	slices.Sort(s.Disputed)
+	return s
 }

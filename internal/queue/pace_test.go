@@ -59,6 +59,23 @@ func TestPaceOfEachUpstream(t *testing.T) {
 	}
 }
 
+func TestWhatWorkersServe(t *testing.T) {
+	t.Parallel()
+	says := func(until int64, upstreams map[string]pace) string {
+		return word{slots: 1, until: time.UnixMilli(until), upstreams: upstreams}.String()
+	}
+	words := map[string]string{
+		"a": says(2_000, map[string]pace{"exacg": {mark: "1"}, "local": {mark: "2"}}),
+		"b": says(2_000, map[string]pace{"local": {mark: "3"}, "other.1-x": {limit: 7}}),
+		"c": says(1, map[string]pace{"exacg": {mark: "9"}, "gone": {}}),
+		"d": "10 0 8000 20 2000", // an older version says nothing of upstreams
+	}
+	want := Served{Upstreams: []string{"exacg", "local", "other.1-x"}, Disputed: []string{"local"}}
+	if diff := cmp.Diff(want, servedOf(words, time.UnixMilli(1_000))); diff != "" {
+		t.Errorf("served (-want +got):\n%s", diff)
+	}
+}
+
 func TestMeanFollowsTheCalls(t *testing.T) {
 	t.Parallel()
 	var p pacer

@@ -80,6 +80,8 @@ type Handlers struct {
 type ServerConfig struct {
 	// Upstreams are those whose queues are served, with the number of calls to each at once over all workers; 0: no limit.
 	Upstreams map[string]int
+	// Marks tell each of them from another upstream of the same name: workers that disagree are found by them.
+	Marks map[string]string
 	// Elsewhere says for an upstream to which others its pictures may go while it is held back.
 	Elsewhere map[string][]string
 	// Gate holds upstreams back; nil: none ever is.
@@ -133,7 +135,7 @@ func NewServer(c Clients, cfg ServerConfig, log *slog.Logger) *Server {
 	}
 	return &Server{
 		cfg: cfg, log: log, dispatcher: d,
-		pace: &pacer{client: c.Commands, self: pictures.self, slots: cfg.Concurrency, limit: cfg.GlobalLimit, limits: cfg.Upstreams},
+		pace: &pacer{client: c.Commands, self: pictures.self, slots: cfg.Concurrency, limit: cfg.GlobalLimit, limits: cfg.Upstreams, marks: cfg.Marks},
 		asynq: asynq.NewServerFromRedisClient(c.Asynq, asynq.Config{
 			// Slots are the limit: each call may be followed by one while its errand is brought to an end, and one more
 			// lets the next dequeue wait for a slot.

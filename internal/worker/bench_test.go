@@ -80,8 +80,8 @@ type queued struct {
 	served []string
 }
 
-func (q *queued) Served(context.Context) (upstreams []string, ok bool, err error) {
-	return q.served, q.served != nil, nil
+func (q *queued) Served(context.Context) (queue.Served, error) {
+	return queue.Served{Upstreams: q.served}, nil
 }
 
 func (q *queued) Enqueue(_ context.Context, tasks ...job.Task) error {

@@ -86,12 +86,12 @@ func (c *call) served(ctx context.Context, upstreams []string) []string {
 	if !slices.ContainsFunc(upstreams, func(u string) bool { return !c.serves(u) }) {
 		return upstreams
 	}
-	served, ok, err := c.queue.Served(ctx)
+	served, err := c.queue.Served(ctx)
 	if err != nil {
 		c.log.WarnContext(ctx, "not known which upstreams other workers serve", slog.Any("error", err))
 	}
 	return slices.DeleteFunc(slices.Clone(upstreams), func(u string) bool {
-		return !c.serves(u) && (!ok || !slices.Contains(served, u))
+		return !c.serves(u) && !slices.Contains(served.Upstreams, u)
 	})
 }
 

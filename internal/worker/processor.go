@@ -30,8 +30,7 @@ type Ends interface{ Watch(id job.ID) *job.Watch }
 // Queue takes the errands that follow a call.
 type Queue interface {
 	Enqueue(ctx context.Context, tasks ...job.Task) error
-	// Served returns the upstreams that some worker serves; ok is false where no worker says anything.
-	Served(ctx context.Context) (upstreams []string, ok bool, err error)
+	Served(ctx context.Context) (queue.Served, error)
 }
 
 // Metrics is told what happens.
