@@ -55,9 +55,9 @@ func (r *roster) look(ctx context.Context) {
 	default:
 		r.served.Store(&served)
 	}
-	switch complaint := r.complaint(); {
-	case complaint == r.told:
-	case complaint == "":
+	switch complaint := r.complaint(); complaint {
+	case r.told:
+	case "":
 		r.told = ""
 		r.log.InfoContext(ctx, "every model has a worker", slog.Any("upstreams", served.Upstreams))
 	default:
