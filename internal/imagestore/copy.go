@@ -2,6 +2,7 @@ package imagestore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -28,9 +29,12 @@ func NewCopier(s *Store, f Fetcher, log *slog.Logger) *Copier {
 	return &Copier{store: s, fetcher: f, converter: picture.NewConverter(), log: log}
 }
 
+// Keeps reports whether the picture has a place in the store: one at a URL stays there where there is no bucket, and bytes
+// are always kept.
+func (c *Copier) Keeps(d imagegen.Drawing) bool { return d.URL == "" || c.store.HasBucket() }
+
 // Copied is a picture of the store.
 type Copied struct {
-	// Name is the picture's in the store; empty: it stays at its URL, as there is no bucket to copy it to.
 	Name   string
 	Format picture.Format
 	// Width and Height are the picture's own, in pixels; zero where its header does not tell.
@@ -45,6 +49,12 @@ type CopyError struct {
 	Err       error
 }
 
+// Permanent reports whether an error of [Copier.Copy] is one that another try will not mend.
+func Permanent(err error) bool {
+	e, ok := errors.AsType[*CopyError](err)
+	return ok && e.Permanent
+}
+
 // Error returns the cause.
 func (e *CopyError) Error() string { return e.Err.Error() }
 
@@ -53,18 +63,11 @@ func (e *CopyError) Unwrap() error { return e.Err }
 
 // Copy puts what an upstream drew into the store, as a picture of the job: in the format png, jpeg (of the quality 1 to
 // 100; 0: the default) or webp, or as it came where format is empty. A picture that cannot be converted, such as an AVIF
-// file or a damaged one, is kept as it came too: its client sees something in any case. Without a bucket a picture at a
-// URL is left there, and only bytes are kept.
+// file or a damaged one, is kept as it came too: its client sees something in any case.
 //
-// stem is what the picture's name begins with, one of [NewStem]; empty: a new one. Who repeats a copy with the stem of
-// before finds no second picture in the store. Errors are of the type *CopyError.
-func (c *Copier) Copy(ctx context.Context, jobID, stem string, d imagegen.Drawing, format string, quality int) (Copied, error) {
-	if d.URL != "" && !c.store.HasBucket() {
-		return Copied{}, nil
-	}
-	if stem == "" {
-		stem = NewStem()
-	}
+// It may be repeated: what a try that failed half-way left in the store goes with the job. Errors are of the type
+// *CopyError.
+func (c *Copier) Copy(ctx context.Context, jobID string, d imagegen.Drawing, format string, quality int) (Copied, error) {
 	p, err := c.take(ctx, d)
 	if err != nil {
 		return Copied{}, err
@@ -72,7 +75,7 @@ func (c *Copier) Copy(ctx context.Context, jobID, stem string, d imagegen.Drawin
 	if p, err = c.convert(ctx, jobID, p, picture.Format(format), quality); err != nil {
 		return Copied{}, err
 	}
-	copied := Copied{Name: stem + p.Format.Extension(), Format: p.Format}
+	copied := Copied{Name: NewName(p.Format), Format: p.Format}
 	copied.Width, copied.Height, _ = picture.Size(p)
 	if err := c.store.Put(ctx, copied.Name, jobID, p); err != nil {
 		return Copied{}, &CopyError{Err: err}

@@ -3,7 +3,6 @@ package imagestore_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"image"
 	"image/jpeg"
 	pngcodec "image/png"
@@ -114,14 +113,13 @@ func TestCopy(t *testing.T) {
 			url, _ := upstream(t, func(_ int32, w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(data) })
 			for from, d := range map[string]imagegen.Drawing{"a URL": {URL: url}, "bytes": {Data: data}} {
 				s := newFixture(t, redistest.Mini(t), "mem://")
-				stem := imagestore.NewStem()
-				got, err := newCopier(t, s, netguard.Guard{AllowPrivate: true}, 0).Copy(t.Context(), "job_1", stem, d, c.format, 80)
+				got, err := newCopier(t, s, netguard.Guard{AllowPrivate: true}, 0).Copy(t.Context(), "job_1", d, c.format, 80)
 				if err != nil {
 					t.Fatalf("from %s: %v", from, err)
 				}
 				want := c.want
-				want.Name = stem + want.Format.Extension()
-				if diff := cmp.Diff(got, want); diff != "" {
+				want.Name = got.Name
+				if diff := cmp.Diff(got, want); diff != "" || !imagestore.ValidName(got.Name) {
 					t.Errorf("from %s (-got +want):\n%s", from, diff)
 				}
 				p := stored(t, s.Store, got.Name)
@@ -137,41 +135,18 @@ func TestCopy(t *testing.T) {
 	}
 }
 
-// TestCopyAgain is what follows a record that could not be written: the same copy once more.
-func TestCopyAgain(t *testing.T) {
-	t.Parallel()
-	data := drawn(t, picture.PNG)
-	s := newFixture(t, redistest.Mini(t), "mem://")
-	c := newCopier(t, s, netguard.Guard{}, 0)
-	stem := imagestore.NewStem()
-	var names []string
-	for range 2 {
-		got, err := c.Copy(t.Context(), "job_1", stem, imagegen.Drawing{Data: data}, "", 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		names = append(names, got.Name)
-	}
-	if n := s.client.ZCard(t.Context(), dueKey).Val(); names[0] != names[1] || n != 1 {
-		t.Errorf("names %v, %d entries, want one", names, n)
-	}
-	other, err := c.Copy(t.Context(), "job_1", "", imagegen.Drawing{Data: data}, "", 0)
-	if err != nil || other.Name == names[0] || !imagestore.ValidName(other.Name) {
-		t.Errorf("without a stem: %+v, %v", other, err)
-	}
-}
-
 func TestCopyWithoutBucket(t *testing.T) {
 	t.Parallel()
-	url, calls := upstream(t, func(_ int32, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
 	s := newFixture(t, redistest.Mini(t), "")
 	c := newCopier(t, s, netguard.Guard{AllowPrivate: true}, 0)
-	got, err := c.Copy(t.Context(), "job_1", "", imagegen.Drawing{URL: url}, "webp", 0)
-	if diff := cmp.Diff(got, imagestore.Copied{}); diff != "" || err != nil || calls.Load() != 0 {
-		t.Errorf("a URL: %v, %d calls, (-got +want):\n%s", err, calls.Load(), diff)
+	if c.Keeps(imagegen.Drawing{URL: "https://img.example/a.png"}) {
+		t.Error("a picture at a URL does not stay there")
 	}
 	data := drawn(t, picture.JPEG)
-	got, err = c.Copy(t.Context(), "job_1", "", imagegen.Drawing{Data: data}, "", 0)
+	if !c.Keeps(imagegen.Drawing{Data: data}) {
+		t.Error("bytes are not kept")
+	}
+	got, err := c.Copy(t.Context(), "job_1", imagegen.Drawing{Data: data}, "", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,9 +209,8 @@ func TestCopyRefuses(t *testing.T) {
 
 func wantFailure(t *testing.T, s fixture, c *imagestore.Copier, d imagegen.Drawing, permanent bool) {
 	t.Helper()
-	_, err := c.Copy(t.Context(), "job_1", "", d, "", 0)
-	failure, ok := errors.AsType[*imagestore.CopyError](err)
-	if !ok || failure.Permanent != permanent {
+	_, err := c.Copy(t.Context(), "job_1", d, "", 0)
+	if err == nil || imagestore.Permanent(err) != permanent {
 		t.Errorf("%q, %d bytes: %T %v, want permanent %v", d.URL, len(d.Data), err, err, permanent)
 	}
 	if n := keys(t, s.client); n != 0 {
@@ -255,7 +229,7 @@ func TestCopyAfterTrouble(t *testing.T) {
 		_, _ = w.Write(data)
 	})
 	s := newFixture(t, redistest.Mini(t), "mem://")
-	got, err := newCopier(t, s, netguard.Guard{AllowPrivate: true}, 0).Copy(t.Context(), "job_1", "", imagegen.Drawing{URL: url}, "", 0)
+	got, err := newCopier(t, s, netguard.Guard{AllowPrivate: true}, 0).Copy(t.Context(), "job_1", imagegen.Drawing{URL: url}, "", 0)
 	if err != nil || calls.Load() != 3 {
 		t.Fatalf("%v after %d calls", err, calls.Load())
 	}
@@ -271,15 +245,15 @@ func TestCopyWithoutStore(t *testing.T) {
 	d := imagegen.Drawing{Data: drawn(t, picture.PNG)}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := c.Copy(ended, "job_1", "", d, "jpeg", 0)
-	if failure, ok := errors.AsType[*imagestore.CopyError](err); !ok || failure.Permanent {
+	_, err := c.Copy(ended, "job_1", d, "jpeg", 0)
+	if err == nil || imagestore.Permanent(err) {
 		t.Errorf("after the end of the context: %v", err)
 	}
 	if err := s.client.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_, err = c.Copy(t.Context(), "job_1", "", d, "", 0)
-	if failure, ok := errors.AsType[*imagestore.CopyError](err); !ok || failure.Permanent {
+	_, err = c.Copy(t.Context(), "job_1", d, "", 0)
+	if err == nil || imagestore.Permanent(err) {
 		t.Errorf("without redis: %v", err)
 	}
 }

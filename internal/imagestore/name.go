@@ -11,10 +11,7 @@ import (
 const randomChars = 26
 
 // NewName returns a name for a new picture, which holds 130 random bits and ends with the extension of f.
-func NewName(f picture.Format) string { return NewStem() + f.Extension() }
-
-// NewStem returns what a new picture's name begins with, for those who do not know its format yet.
-func NewStem() string { return strings.ToLower(rand.Text()) }
+func NewName(f picture.Format) string { return strings.ToLower(rand.Text()) + f.Extension() }
 
 // ValidName reports whether name has the form that [NewName] makes. Names come from outside: nothing else ever reaches
 // the bucket.
