@@ -2,6 +2,7 @@ package imagestore_test
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -171,7 +172,10 @@ func TestUnusableClouds(t *testing.T) {
 func TestSilentCloud(t *testing.T) {
 	t.Parallel()
 	storeURL, _ := newS3(t, func(http.Handler) http.Handler {
-		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body) // else the server does not see that its client is gone
+			<-r.Context().Done()
+		})
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
 
 	"github.com/zimage-gateway/zimage-gateway/internal/imagestore"
 	"github.com/zimage-gateway/zimage-gateway/internal/picture"
@@ -28,14 +29,14 @@ var gcs = &fakeGCS{objects: map[string]object{}}
 func TestMain(m *testing.M) {
 	server := httptest.NewServer(gcs)
 	for name, value := range map[string]string{
-		"STORAGE_EMULATOR_HOST": server.URL,
+		"STORAGE_EMULATOR_HOST": server.Listener.Addr().String(),
 		"AWS_ACCESS_KEY_ID":     "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true",
 	} {
 		if err := os.Setenv(name, value); err != nil {
 			panic(err)
 		}
 	}
-	redistest.Main(m)
+	redistest.Main(m, goleak.IgnoreCurrent()) // the server, which is there to the end
 }
 
 // png is a picture by its first bytes alone.
