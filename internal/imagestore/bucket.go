@@ -14,7 +14,9 @@ import (
 
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/fileblob"
+	"gocloud.dev/blob/gcsblob"
 	"gocloud.dev/blob/memblob"
+	"gocloud.dev/blob/s3blob"
 )
 
 const (
@@ -25,25 +27,29 @@ const (
 	strandedAge = time.Hour
 )
 
+// usable are the URLs to use.
+const usable = "s3://bucket, gs://bucket or file:///absolute/directory"
+
 // openBucket opens the bucket that rawURL names. Its errors never quote the URL, which may hold a password.
-func openBucket(_ context.Context, rawURL string, memory *Memory) (*blob.Bucket, error) {
+func openBucket(ctx context.Context, rawURL string, memory *Memory) (*blob.Bucket, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
-		return nil, errors.New("not a URL; use file:///absolute/directory")
+		return nil, errors.New("not a URL; use " + usable)
 	}
 	switch u.Scheme {
 	case fileblob.Scheme:
 		return openDir(u)
+	case s3blob.Scheme, gcsblob.Scheme:
+		return openCloud(ctx, u)
 	case memblob.Scheme:
 		if memory == nil {
-			return nil, errors.New("mem:// is for standalone only: other processes cannot see what is in memory; " +
-				"use file:///absolute/directory")
+			return nil, errors.New("mem:// is for standalone only: other processes cannot see what is in memory; use " + usable)
 		}
 		return memory.bucket, nil
 	case "":
-		return nil, errors.New("the URL has no scheme; use file:///absolute/directory")
+		return nil, errors.New("the URL has no scheme; use " + usable)
 	default:
-		return nil, fmt.Errorf("%s:// is not supported; use file:///absolute/directory or, in standalone only, mem://", u.Scheme)
+		return nil, fmt.Errorf("%s:// is not supported; use %s or, in standalone only, mem://", u.Scheme, usable)
 	}
 }
 

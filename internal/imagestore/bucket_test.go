@@ -23,7 +23,7 @@ func TestBadURLs(t *testing.T) {
 	}{
 		"no URL":                {"file://%zz" + secret, "file:///"},
 		"a path":                {"/var/lib/pictures", "file:///"},
-		"another scheme":        {"s3://key:" + secret + "@bucket", "s3:// is not supported"},
+		"another scheme":        {"ftp://key:" + secret + "@bucket", "ftp:// is not supported"},
 		"memory":                {"mem://", "standalone"},
 		"two slashes":           {"file://pictures", "file:///absolute/directory"},
 		"relative":              {"file:pictures", "file:///absolute/directory"},

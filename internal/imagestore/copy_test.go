@@ -166,6 +166,9 @@ func TestCopyWithoutBucket(t *testing.T) {
 	url, calls := upstream(t, func(_ int32, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
 	s := newFixture(t, redistest.Mini(t), "")
 	c := newCopier(t, s, netguard.Guard{AllowPrivate: true}, 0)
+	if c.Keeps(imagegen.Drawing{URL: url}) || !c.Keeps(imagegen.Drawing{Data: []byte("x")}) {
+		t.Error("without a bucket only bytes are to be kept")
+	}
 	got, err := c.Copy(t.Context(), "job_1", "", imagegen.Drawing{URL: url}, "webp", 0)
 	if diff := cmp.Diff(got, imagestore.Copied{}); diff != "" || err != nil || calls.Load() != 0 {
 		t.Errorf("a URL: %v, %d calls, (-got +want):\n%s", err, calls.Load(), diff)

@@ -6,13 +6,16 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net/http/httptest"
 	"net/url"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
 
 	"github.com/zimage-gateway/zimage-gateway/internal/imagestore"
 	"github.com/zimage-gateway/zimage-gateway/internal/picture"
@@ -20,7 +23,21 @@ import (
 	"github.com/zimage-gateway/zimage-gateway/internal/redistest"
 )
 
-func TestMain(m *testing.M) { redistest.Main(m) }
+// gcs is the storage that the environment points to: its client knows no other way to an address of one's own.
+var gcs = &fakeGCS{objects: map[string]object{}}
+
+func TestMain(m *testing.M) {
+	server := httptest.NewServer(gcs)
+	for name, value := range map[string]string{
+		"STORAGE_EMULATOR_HOST": server.Listener.Addr().String(),
+		"AWS_ACCESS_KEY_ID":     "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true",
+	} {
+		if err := os.Setenv(name, value); err != nil {
+			panic(err)
+		}
+	}
+	redistest.Main(m, goleak.IgnoreCurrent()) // the server, which is there to the end
+}
 
 // png is a picture by its first bytes alone.
 var png = picture.Picture{Format: picture.PNG, Data: []byte("\x89PNG\r\n\x1a\n0123456789")}
@@ -131,6 +148,15 @@ func onEach(t *testing.T, test func(t *testing.T, f fixture)) {
 	t.Run("mem", func(t *testing.T) {
 		t.Parallel()
 		test(t, newFixture(t, redistest.Mini(t), "mem://"))
+	})
+	t.Run("s3", func(t *testing.T) {
+		t.Parallel()
+		storeURL, _ := newS3(t, nil)
+		test(t, newFixture(t, redistest.Mini(t), storeURL))
+	})
+	t.Run("gs", func(t *testing.T) {
+		t.Parallel()
+		test(t, newFixture(t, redistest.Mini(t), "gs://pictures?anonymous=true"))
 	})
 	t.Run("redis", func(t *testing.T) {
 		t.Parallel()
