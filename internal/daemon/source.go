@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 	"github.com/zimage-gateway/zimage-gateway/internal/imagestore"
@@ -38,15 +37,11 @@ func (s source) read(ctx context.Context, name string) (picture.Picture, error) 
 		return picture.Picture{}, fmt.Errorf("open the uploaded picture: %w", err)
 	}
 	defer f.Close() //nolint:errcheck // nothing was written
-	data, err := io.ReadAll(io.LimitReader(f, picture.MaxBytes+1))
+	p, err := f.Picture()
 	if err != nil {
 		return picture.Picture{}, fmt.Errorf("read the uploaded picture: %w", err)
 	}
-	format, ok := picture.Sniff(data)
-	if !ok || len(data) > picture.MaxBytes {
-		return picture.Picture{}, noSource("The image to edit is no picture of a known type.", nil)
-	}
-	return picture.Picture{Format: format, Data: data}, nil
+	return p, nil
 }
 
 func noSource(message string, cause error) error {
