@@ -14,10 +14,10 @@ import (
 	"github.com/zimage-gateway/zimage-gateway/internal/config"
 )
 
-// pageBlocks returns the YAML of docs/upstreams.md by the name that each block begins with, such as config.yaml.
-func pageBlocks(t *testing.T) map[string][]string {
+// pageBlocks returns the YAML of a page by the first line of each block, which in docs/upstreams.md is the name of a file.
+func pageBlocks(t *testing.T, path string) map[string][]string {
 	t.Helper()
-	page, err := os.ReadFile("../../docs/upstreams.md")
+	page, err := os.ReadFile(path) //nolint:gosec // a file of the repository
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,14 +29,23 @@ func pageBlocks(t *testing.T) map[string][]string {
 	return blocks
 }
 
-func TestUpstreamsPageFilesAreGood(t *testing.T) {
+const (
+	upstreamsPage = "../../docs/upstreams.md"
+	readme        = "../../README.md"
+)
+
+func TestFilesOfPagesAreGood(t *testing.T) {
 	t.Parallel()
-	blocks := pageBlocks(t)
+	blocks := pageBlocks(t, upstreamsPage)
 	if got, want := slices.Sorted(maps.Keys(blocks)), []string{"# alerts.yaml", "# compose.webui.yaml", "# config.yaml"}; !slices.Equal(got, want) {
 		t.Fatalf("the page has YAML named %q, want %q", got, want)
 	}
+	inReadme := pageBlocks(t, readme)["models:"]
+	if len(inReadme) != 1 {
+		t.Errorf("the README has %d files with models", len(inReadme))
+	}
 	types := map[string]bool{}
-	for _, text := range blocks["# config.yaml"] {
+	for _, text := range slices.Concat(blocks["# config.yaml"], inReadme) {
 		path := filepath.Join(t.TempDir(), "config.yaml")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -79,7 +88,7 @@ func TestUpstreamsPageComposeFile(t *testing.T) {
 	var compose struct {
 		Services map[string]service `yaml:"services"`
 	}
-	if err := yaml.Unmarshal([]byte(pageBlocks(t)["# compose.webui.yaml"][0]), &compose); err != nil {
+	if err := yaml.Unmarshal([]byte(pageBlocks(t, upstreamsPage)["# compose.webui.yaml"][0]), &compose); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"api", "worker"} {
