@@ -36,7 +36,7 @@ func TestDrawnPicturesGoWithTheirJob(t *testing.T) {
 				t.Fatal(err)
 			}
 			worker := imagestore.NewCopier(open(t, config), nil, config.Log)
-			kept, err := worker.Copy(t.Context(), string(id), imagegen.Drawing{Data: png.Data}, "", 0)
+			kept, err := worker.Copy(t.Context(), string(id), "", imagegen.Drawing{Data: png.Data}, "", 0)
 			if err != nil {
 				t.Fatal(err)
 			}
