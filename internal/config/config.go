@@ -32,8 +32,8 @@ type Common struct {
 	ModelAliases []string `env:"MODEL_ALIASES" unset:"none" doc:"further names of the first model, comma-separated (dall-e-3,gpt-image-1: several clients choose their image path by these names)"`
 	// JobRetention counts from the end of a job.
 	JobRetention time.Duration `env:"JOB_RETENTION" envDefault:"24h" min:"1s" max:"8760h" doc:"how long a finished job can be read"`
-	// ImageStoreURL is a bucket; empty: there is no store.
-	ImageStoreURL Secret `env:"IMAGE_STORE_URL" secret:"true" unset:"none: uploads are refused" doc:"where uploaded pictures are kept while their job is: file:///directory, shared by all api processes, or with -standalone mem://"`
+	// ImageStoreURL is a bucket; empty: pictures stay where upstreams put them, and those that come as bytes are in Redis.
+	ImageStoreURL Secret `env:"IMAGE_STORE_URL" secret:"true" unset:"none: upstreams' URLs are passed through, uploads are refused" doc:"the bucket where pictures are kept while their job is: s3://bucket, gs://bucket (credentials from the environment, parameters as the Go CDK has them, ?prefix=), file:///directory shared by all processes, or with -standalone mem://"`
 	// AllowPrivateAddresses allows connections to this machine and its networks for URLs that came from outside.
 	AllowPrivateAddresses bool `env:"ALLOW_PRIVATE_ADDRESSES" envDefault:"false" doc:"fetch pictures from private, loopback and link-local addresses too, and send webhooks there: for an upstream and receivers on your own network"`
 	// WebhookSecret is whsec_ and base64; empty: webhooks are refused.

@@ -149,4 +149,3 @@ func (e *lineError) Error() string {
 }
 
 func (e *lineError) Unwrap() error { return e.error }
-

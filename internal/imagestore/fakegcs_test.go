@@ -54,7 +54,10 @@ func missing(w http.ResponseWriter) {
 // insert takes a multipart upload: the object's metadata, then its data
 // (https://cloud.google.com/storage/docs/uploading-objects#uploading-an-object, "multipart").
 func (f *fakeGCS) insert(w http.ResponseWriter, r *http.Request, _ string) {
-	var about struct{ Name, ContentType string }
+	var about struct {
+		Name        string `json:"name"`
+		ContentType string `json:"contentType"`
+	}
 	_, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err == nil && r.URL.Query().Get("uploadType") == "multipart" {
 		parts := multipart.NewReader(r.Body, params["boundary"])

@@ -131,6 +131,11 @@ func TestKeptUntil(t *testing.T) {
 		if until, ok, err := s.store.KeptUntil(t.Context(), string(made.ID)); err != nil || !ok || time.Until(until) <= 0 {
 			t.Errorf("unfinished: %v, %v, %v", until, ok, err)
 		}
+		// One that is kept for a second after its end is asked about soon enough to be missed by no more than 20 s.
+		short := job.NewStore(connect(t, url), time.Second)
+		if until, ok, err := short.KeptUntil(t.Context(), string(made.ID)); err != nil || !ok || time.Until(until) > 10*time.Second {
+			t.Errorf("unfinished, kept shortly: %v, %v, %v", until, ok, err)
+		}
 		draw(t, s.store, <-s.queue.tasks)
 		j, err := s.service.Get(t.Context(), "owner", made.ID)
 		if err != nil {

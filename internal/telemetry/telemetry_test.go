@@ -141,6 +141,19 @@ func TestInitWebhooksStartsAtZero(t *testing.T) {
 	}
 }
 
+func TestInitStoreStartsAtZero(t *testing.T) {
+	t.Parallel()
+	m := telemetry.NewMetrics("dev")
+	m.InitStore()
+	m.PictureStored("fallback")
+	lines := scrape(t, m)
+	for place, count := range map[string]string{"bucket": "0", "redis": "0", "fallback": "1"} {
+		if want := `zimage_pictures_stored_total{place="` + place + `"} ` + count; !lines[want] {
+			t.Errorf("the scrape lacks %s", want)
+		}
+	}
+}
+
 // TestMetricNames keeps every series of ours under the prefix, beside those of Go, the process and the scrape itself.
 func TestMetricNames(t *testing.T) {
 	t.Parallel()
