@@ -70,13 +70,13 @@ func runAPI(ctx context.Context, c config.API, b Build, ready func(net.Addr)) er
 	}
 	defer files.Close() //nolint:errcheck // everything was written
 	tasks := queue.NewClient(client)
-	roster := &roster{queue: tasks, models: models, log: b.Log}
+	pauses := func(ctx context.Context, upstreams ...string) (map[string]time.Time, error) {
+		return upstream.Pauses(ctx, client, upstreams...)
+	}
+	roster := &roster{queue: tasks, pausesFunc: pauses, models: models, log: b.Log}
 	jobs := job.NewService(store, watcher, tasks, job.NewRateLimiter(client), job.ServiceConfig{
 		MaxPending: c.QueueMaxPending, Drop: job.Drop(c.CancelOnDisconnect),
-		PausesFunc: func(ctx context.Context, upstreams ...string) (map[string]time.Time, error) {
-			return upstream.Pauses(ctx, client, upstreams...)
-		},
-		ServedFunc: roster.filter,
+		PausesFunc: pauses, ServedFunc: roster.filter,
 	}, b.Metrics, b.Log)
 	handlerConfig := httpapi.Config{
 		Jobs: jobs, Catalog: catalog, Keys: clientKeys(c),

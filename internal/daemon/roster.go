@@ -23,9 +23,12 @@ const (
 // worker knows, and its pictures would wait for ever.
 type roster struct {
 	queue  *queue.Client
-	models []imagegen.Model
+	// pausesFunc returns until when those of the upstreams are spared calls that fail.
+	pausesFunc func(ctx context.Context, upstreams ...string) (map[string]time.Time, error)
+	models     []imagegen.Model
 	log    *slog.Logger
 	served atomic.Pointer[queue.Served] // nil: no worker says anything
+	paused atomic.Pointer[map[string]time.Time]
 	told   string                       // what was logged last
 }
 
@@ -55,6 +58,9 @@ func (r *roster) look(ctx context.Context) {
 	default:
 		r.served.Store(&served)
 	}
+	if paused, err := r.pausesFunc(ctx, served.Upstreams...); err == nil {
+		r.paused.Store(&paused)
+	}
 	switch complaint := r.complaint(); complaint {
 	case r.told:
 	case "":
@@ -66,13 +72,32 @@ func (r *roster) look(ctx context.Context) {
 	}
 }
 
-// filter returns those of the upstreams that some worker serves; all of them where no worker says anything.
+// filter returns those of the upstreams that some worker serves, all of them where no worker says anything: first those that
+// are not spared calls at the moment.
 func (r *roster) filter(upstreams []string) []string {
-	served := r.served.Load()
+	served, paused := r.served.Load(), r.paused.Load()
 	if served == nil {
 		return upstreams
 	}
-	return slices.DeleteFunc(slices.Clone(upstreams), func(u string) bool { return !slices.Contains(served.Upstreams, u) })
+	able := slices.DeleteFunc(slices.Clone(upstreams), func(u string) bool { return !slices.Contains(served.Upstreams, u) })
+	if paused != nil {
+		now := time.Now()
+		slices.SortStableFunc(able, func(a, b string) int {
+			return compare((*paused)[a].After(now), (*paused)[b].After(now))
+		})
+	}
+	return able
+}
+
+// compare puts no before yes.
+func compare(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
 }
 
 // complaint says in what the processes disagree; empty: in nothing.

@@ -70,6 +70,12 @@ func decode(id ID, fields map[string]string) (Job, error) {
 	j.Pictures = make([]Picture, j.Spec.N())
 	for i := range j.Pictures {
 		j.Pictures[i] = r.picture(i)
+		if p := &j.Pictures[i]; j.Status.Terminal() && !p.Final() { // it was paid for, and the job ended before it was copied
+			var bought imagegen.Image
+			if r.json(pictureField("d", i), &bought) {
+				p.Image = &bought
+			}
+		}
 		for a := 1; a <= j.Pictures[i].Attempts; a++ {
 			c, err := decodeCall(fields[callField(i, a)])
 			if err != nil {

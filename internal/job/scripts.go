@@ -140,17 +140,18 @@ local at = now()
 if ARGV[3] ~= "0" then redis.call("HSET", KEYS[1], "c" .. i .. "." .. ARGV[3], ARGV[5]) end
 if (r[2] == verdict or bought) and r[8] == ARGV[7] then return {status, r[9] or "0", r[10] == "due" and "due" or ""} end
 local owned = owner and owner ~= "" and owner ~= ARGV[2] and tonumber(r[4]) > at
+local first = owner == ARGV[2] -- what is counted is counted once, however often a lost reply makes this run
 if r[2] ~= "pending" or (status ~= "queued" and status ~= "in_progress") or (owned and verdict ~= "done" and not bought) then return {"late"} end
 redis.call("HDEL", KEYS[1], "p" .. i)
 if not bought then redis.call("HDEL", KEYS[1], "o" .. i, "u" .. i) end
 if ARGV[3] ~= "0" then
   redis.call("HSET", KEYS[1], "x" .. i, ARGV[6])
-  if ARGV[12] == "0" then redis.call("HINCRBY", KEYS[1], "n" .. i .. "." .. ARGV[11], -1) end
+  if ARGV[12] == "0" and first then redis.call("HINCRBY", KEYS[1], "n" .. i .. "." .. ARGV[11], -1) end
 end
 if bought then
   redis.call("HSETNX", KEYS[1], "d" .. i, ARGV[7])
 elseif verdict == "recopy" then
-  redis.call("HINCRBY", KEYS[1], "y" .. i, 1)
+  if first then redis.call("HINCRBY", KEYS[1], "y" .. i, 1) end
 elseif verdict ~= "retry" then
   local field, final, done = "e", tonumber(r[6]) + 1, tonumber(r[7])
   if verdict == "done" then field, done = "r", done + 1 end
@@ -184,6 +185,7 @@ for k = 7, #ARGV do
   if tonumber(redis.call("HGET", KEYS[1], "n" .. i .. "." .. ARGV[k]) or "0") < tonumber(ARGV[5]) then
     local queue = ARGV[k] .. "-" .. ARGV[6]
     redis.call("HSET", KEYS[1], "q" .. i, queue)
+    redis.call("HDEL", KEYS[1], "x" .. i) -- whether that call may be repeated was for its own upstream to say
     return {redis.call("HINCRBY", KEYS[1], "g" .. i, 1), queue, r[6]}
   end
 end

@@ -26,6 +26,8 @@ type TaskFinder interface {
 	Lost(ctx context.Context, tasks []Task) ([]bool, error)
 	Enqueue(ctx context.Context, tasks ...Task) error
 	Remove(ctx context.Context, tasks ...Task) error
+	// ServedNames returns the upstreams that some worker serves; none where no worker says anything.
+	ServedNames(ctx context.Context) ([]string, error)
 }
 
 // Sweeper finds unfinished pictures and webhooks whose task was lost, whoever lost it, and queues them anew. It also keeps
@@ -36,11 +38,13 @@ type Sweeper struct {
 	queue TaskFinder
 	log   *slog.Logger
 	self  string
+	// deserted are the upstreams for which pictures wait and that no worker serves, by when that was first seen.
+	deserted map[string]time.Time
 }
 
 // NewSweeper returns a sweeper; it does nothing until [Sweeper.Run] or [Sweeper.Sweep].
 func NewSweeper(store *Store, queue TaskFinder, log *slog.Logger) *Sweeper {
-	return &Sweeper{store: store, queue: queue, log: log, self: rand.Text()}
+	return &Sweeper{store: store, queue: queue, log: log, self: rand.Text(), deserted: make(map[string]time.Time)}
 }
 
 // Run sweeps now and at every interval until ctx ends. It returns nil then.
@@ -68,6 +72,10 @@ func (s *Sweeper) Sweep(ctx context.Context, age time.Duration) error {
 	if lead[0] != 1 {
 		return nil
 	}
+	served, err := s.queue.ServedNames(ctx)
+	if err != nil {
+		return fmt.Errorf("ask what workers serve: %w", err)
+	}
 	cutoff := lead[1] - age.Milliseconds()
 	// Paged by rank, oldest first. Removals meanwhile can shift a job past a page border: the next sweep sees it.
 	for start := int64(0); ; start += sweepChunk {
@@ -81,7 +89,7 @@ func (s *Sweeper) Sweep(ctx context.Context, age time.Duration) error {
 				ids = append(ids, ID(id))
 			}
 		}
-		if err := s.sweepPage(ctx, ids, lead[1]); err != nil {
+		if err := s.sweepPage(ctx, ids, lead[1], served); err != nil {
 			return err
 		}
 		if len(page) < sweepChunk || len(ids) < len(page) {
@@ -91,7 +99,7 @@ func (s *Sweeper) Sweep(ctx context.Context, age time.Duration) error {
 	return errors.Join(s.store.sweepWaiting(ctx, cutoff), s.store.sweepEnded(ctx, lead[1]))
 }
 
-func (s *Sweeper) sweepPage(ctx context.Context, ids []ID, now int64) error {
+func (s *Sweeper) sweepPage(ctx context.Context, ids []ID, now int64, served []string) error {
 	tasks, err := s.store.waiting(ctx, ids, now)
 	if err != nil {
 		return err
@@ -105,7 +113,10 @@ func (s *Sweeper) sweepPage(ctx context.Context, ids []ID, now int64) error {
 	}
 	var errs []error
 	for i, t := range tasks {
-		if lost[i] {
+		switch {
+		case s.isDeserted(t, served):
+			errs = append(errs, s.rescue(ctx, t, served))
+		case lost[i]:
 			errs = append(errs, s.replace(ctx, t))
 		}
 	}

@@ -97,13 +97,16 @@ func push(ctx context.Context, pipe redis.Pipeliner, list string, tokens ...stri
 	pipe.LTrim(ctx, list, 0, wakeCap-1)
 }
 
-// Resume wakes the workers for an upstream that was held back.
+// Resume wakes the workers for an upstream that was held back, or that they should look at again: as many as there are
+// processes, of which each looks once.
 func (c *Client) Resume(ctx context.Context, upstream string) error {
-	return wake(ctx, c.redis, wakeOfKey(upstream), slices.Repeat([]string{slotToken}, resumeTokens)...)
+	processes, err := c.redis.HLen(ctx, paceKey).Result()
+	if err != nil {
+		return fmt.Errorf("count the workers: %w", err)
+	}
+	tokens := min(max(int(processes), 1), wakeCap)
+	return wake(ctx, c.redis, wakeOfKey(upstream), slices.Repeat([]string{slotToken}, tokens)...)
 }
-
-// resumeTokens is how many workers are woken at once for an upstream that is back; the others look within idleWait.
-const resumeTokens = 64
 
 // leaseGrace allows for clocks that differ between machines, as asynq's recoverer does.
 const leaseGrace = 30 * time.Second

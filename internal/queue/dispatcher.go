@@ -53,7 +53,8 @@ type dispatcher struct {
 	stopOnce sync.Once
 
 	pass    map[string]bool // queues not yet asked for in this pass, and whether a task may be taken there
-	divert  map[string]bool // upstreams whose tasks are taken in this pass to go to another, without a call
+	divert  map[string]bool // queues whose tasks are taken in this pass to go to another upstream, without a call
+	scans   map[string]scan // by upstream that is held back: what is left to be looked through
 	heldFor time.Duration   // how long until an upstream with tasks that wait is asked again; 0: none is held back
 	credits credits         // of the lanes, at the last picture taken
 	served  credits         // what credits become when this pass takes a picture
@@ -70,7 +71,7 @@ func newDispatcher(c Clients, cfg ServerConfig, pictures, deliveries *slots, log
 		redis: c.Commands, listen: c.Listen, inspector: asynq.NewInspectorFromRedisClient(c.Commands),
 		upstreams: cfg.upstreams(), elsewhere: cfg.Elsewhere, gate: cfg.Gate,
 		lanes: laneQueues(cfg.upstreams()), slots: pictures, deliveries: deliveries, delayed: newDelayed(), log: log,
-		stop: make(chan struct{}), taken: make(map[string]*slot), divert: make(map[string]bool),
+		stop: make(chan struct{}), taken: make(map[string]*slot), divert: make(map[string]bool), scans: make(map[string]scan),
 	}
 }
 
@@ -136,6 +137,9 @@ func (d *dispatcher) dequeue(ctx context.Context, cmd redis.Cmder, next redis.Pr
 	if queue != job.WebhookQueue {
 		d.credits = d.served
 	}
+	if slot.diverted {
+		d.scans[upstreamOf(queue)].left[queue]--
+	}
 	id, ok := taskIDOf(cmd)
 	if !ok {
 		// asynq cannot read the message either; its recoverer will find the task.
@@ -155,7 +159,7 @@ func (d *dispatcher) take(ctx context.Context, queue string) (*slot, error) {
 	}
 	upstream := upstreamOf(queue)
 	allowed := d.gate.Allow(upstream)
-	if allowed.Most == 0 && d.divert[upstream] {
+	if allowed.Most == 0 && d.divert[queue] {
 		s := d.slots.local()
 		if s != nil {
 			s.diverted = true
@@ -205,7 +209,7 @@ func (d *dispatcher) look(ctx context.Context) {
 			d.awaitLocalSlot()
 			continue
 		}
-		waiting, err := d.waiting(ctx, pictures)
+		waiting, err := d.waiting(ctx, pictures) // how many tasks, by queue
 		if err != nil {
 			d.recover(ctx, err)
 			return
@@ -228,28 +232,75 @@ func (d *dispatcher) look(ctx context.Context) {
 
 // holdBack takes out of what waits the tasks of upstreams that have no slot free or are spared calls. Those of the latter
 // that may go to another upstream stay in, to be sent there.
-func (d *dispatcher) holdBack(waiting map[string]bool) {
+func (d *dispatcher) holdBack(waiting map[string]int) {
 	d.heldFor = 0
 	clear(d.divert)
-	now := time.Now()
 	for _, u := range d.upstreams {
 		allowed := d.gate.Allow(u)
-		switch {
-		case allowed.Most == 0 && d.otherThan(u):
-			d.divert[u] = true
-			continue
-		case allowed.Most != 0 && d.slots.open(u):
-			continue
-		}
-		left := allowed.Until.Sub(now)
-		for _, lane := range job.Lanes() {
-			queue := job.QueueName(u, lane)
-			if waiting[queue] && allowed.Most == 0 && (d.heldFor == 0 || left < d.heldFor) {
-				d.heldFor = max(left, time.Millisecond)
+		if allowed.Most != 0 {
+			delete(d.scans, u)
+			if d.slots.open(u) {
+				continue
 			}
-			delete(waiting, queue)
 		}
+		until := allowed.Until
+		if allowed.Most == 0 && d.otherThan(u) {
+			left := d.scan(u, waiting)
+			if again := d.scans[u].again; again.Before(until) {
+				until = again
+			}
+			for queue, n := range left {
+				d.divert[queue] = n > 0 && waiting[queue] > 0
+			}
+		}
+		d.holdQueues(u, allowed.Most == 0, until, waiting)
 	}
+}
+
+// holdQueues takes the queues of an upstream out of what waits but for those from which tasks are sent elsewhere. Where they
+// are held for a pause, it is noted when to look again.
+func (d *dispatcher) holdQueues(upstream string, pause bool, until time.Time, waiting map[string]int) {
+	left := max(time.Until(until), time.Millisecond)
+	for _, lane := range job.Lanes() {
+		queue := job.QueueName(upstream, lane)
+		if d.divert[queue] {
+			continue
+		}
+		if pause && waiting[queue] > 0 && (d.heldFor == 0 || left < d.heldFor) {
+			d.heldFor = left
+		}
+		delete(waiting, queue)
+	}
+}
+
+// scan is one look through the queues of an upstream that is held back. Not every task in them can go elsewhere, and those
+// that cannot go back to the end of their queues: a scan takes each once.
+type scan struct {
+	left  map[string]int // tasks still to be taken, by queue
+	again time.Time      // when the next scan may begin
+}
+
+const (
+	// scanPause is how soon a scan follows another, and scanCost what one task more delays it by: tasks that cannot go
+	// elsewhere are handled for nothing.
+	scanPause = 5 * time.Second
+	scanCost  = 20 * time.Millisecond
+)
+
+// scan returns how many tasks of each queue of the upstream are still to be taken.
+func (d *dispatcher) scan(upstream string, waiting map[string]int) map[string]int {
+	if s, ok := d.scans[upstream]; ok && time.Now().Before(s.again) {
+		return s.left
+	}
+	s, total := scan{left: make(map[string]int)}, 0
+	for _, lane := range job.Lanes() {
+		queue := job.QueueName(upstream, lane)
+		s.left[queue] = waiting[queue]
+		total += waiting[queue]
+	}
+	s.again = time.Now().Add(max(scanPause, time.Duration(total)*scanCost))
+	d.scans[upstream] = s
+	return s.left
 }
 
 // otherThan reports whether some upstream that an upstream's pictures may go to takes calls.
@@ -270,8 +321,8 @@ func (d *dispatcher) newPass() {
 }
 
 // open lets the pass take from the queues of one lane, and deliveries, and reports whether there is anything to take.
-func (d *dispatcher) open(waiting map[string]bool, pictures, deliveries bool) bool {
-	webhooks := waiting[job.WebhookQueue]
+func (d *dispatcher) open(waiting map[string]int, pictures, deliveries bool) bool {
+	webhooks := waiting[job.WebhookQueue] > 0
 	d.backlog = webhooks && !deliveries
 	d.pass[job.WebhookQueue] = webhooks && deliveries
 	if !pictures {
@@ -280,7 +331,7 @@ func (d *dispatcher) open(waiting map[string]bool, pictures, deliveries bool) bo
 	var lanes [len(laneWeights)]bool
 	for i, queues := range d.lanes {
 		for _, q := range queues {
-			lanes[i] = lanes[i] || waiting[q]
+			lanes[i] = lanes[i] || waiting[q] > 0
 		}
 	}
 	lane, served, ok := d.credits.pick(lanes)
@@ -290,7 +341,7 @@ func (d *dispatcher) open(waiting map[string]bool, pictures, deliveries bool) bo
 	}
 	d.served = served
 	for _, q := range d.lanes[lane] {
-		d.pass[q] = waiting[q]
+		d.pass[q] = waiting[q] > 0
 	}
 	return true
 }
@@ -307,10 +358,10 @@ func (d *dispatcher) serves(queue string) bool {
 	return d.gate.Allow(u).Most != 0 && d.slots.open(u)
 }
 
-// waiting returns which queues have something to take, in one round trip; without pictures it looks at deliveries only. A
+// waiting returns how many tasks each queue has to take, in one round trip; without pictures it looks at deliveries only. A
 // queue paused from the dashboard has nothing: asynq's script answers so too, and asking at once again would go on without
 // rest.
-func (d *dispatcher) waiting(ctx context.Context, pictures bool) (map[string]bool, error) {
+func (d *dispatcher) waiting(ctx context.Context, pictures bool) (map[string]int, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	pipe := d.redis.Pipeline()
@@ -334,9 +385,11 @@ func (d *dispatcher) waiting(ctx context.Context, pictures bool) (map[string]boo
 		return nil, err //nolint:wrapcheck // logged by recover, which says what was tried
 	}
 	read()
-	waiting := make(map[string]bool, len(lengths))
+	waiting := make(map[string]int, len(lengths))
 	for q, n := range lengths {
-		waiting[q] = n.Val() > 0 && paused[q].Val() == 0
+		if paused[q].Val() == 0 {
+			waiting[q] = int(n.Val())
+		}
 	}
 	return waiting, nil
 }

@@ -2,6 +2,7 @@ package queue_test
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -269,4 +270,53 @@ func TestUpstreamsHaveLimitsOfTheirOwn(t *testing.T) {
 			t.Errorf("%s: %d calls at once, want %d", u, most, limit)
 		}
 	}
+}
+
+// Tasks that cannot go elsewhere go back to their queue: a scan takes each once, and all are there when the pause ends.
+func TestTasksThatCannotGoElsewhere(t *testing.T) {
+	t.Parallel()
+	redistest.Both(t, func(t *testing.T, url string) {
+		const tasks = 5
+		g, got := &gate{}, make(chan queue.Errand, 100)
+		g.set("exacg", gateState{until: time.Now().Add(time.Hour)})
+		raw := connect(t, url)
+		client := queue.NewClient(raw)
+		for range tasks {
+			enqueue(t, client, newTask(job.LaneNormal))
+		}
+		serve(t, url, queue.ServerConfig{
+			Gate: g, Upstreams: map[string]int{"exacg": 0, "local": 0}, Elsewhere: map[string][]string{"exacg": {"local"}},
+		}, func(_ context.Context, e queue.Errand) error {
+			got <- e
+			if e.Diverted {
+				return &queue.RetryError{Err: errors.New("there is no other upstream for it")}
+			}
+			return nil
+		})
+		for range tasks {
+			if e := receive(t, got, "task to be sent elsewhere"); !e.Diverted {
+				t.Fatalf("handed over as %+v", e)
+			}
+		}
+		waitUntil(t, "all are back in their queue", func() bool { return raw.LLen(t.Context(), "asynq:{exacg-normal}:pending").Val() == tasks })
+		if len(got) != 0 {
+			t.Errorf("%d tasks were taken again at once", len(got))
+		}
+		// One that comes later is found by the next scan.
+		enqueue(t, client, newTask(job.LaneFast))
+		for e := receive(t, got, "later task"); e.Lane() != job.LaneFast; e = receive(t, got, "later task") {
+		}
+		g.set("exacg", gateState{most: -1})
+		if err := client.Resume(t.Context(), "exacg"); err != nil {
+			t.Fatal(err)
+		}
+		for began, done := time.Now(), 0; done <= tasks; {
+			if e := receive(t, got, "task after the pause"); e.Diverted {
+				continue // of the last scan
+			}
+			if done++; time.Since(began) > 5*time.Second {
+				t.Fatalf("task %d came %v after the workers were woken", done, time.Since(began))
+			}
+		}
+	})
 }

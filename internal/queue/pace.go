@@ -269,6 +269,12 @@ func (c *Client) Served(ctx context.Context) (Served, error) {
 	return servedOf(words, time.Now()), nil
 }
 
+// ServedNames returns the upstreams that some worker serves; none where no worker says anything.
+func (c *Client) ServedNames(ctx context.Context) ([]string, error) {
+	s, err := c.Served(ctx)
+	return s.Upstreams, err
+}
+
 func servedOf(words map[string]string, now time.Time) (s Served) {
 	marks := make(map[string]string)
 	for _, text := range words {

@@ -208,7 +208,9 @@ func (s *Server) process(lease, calls context.Context, t *asynq.Task, h Handlers
 	}
 	handle, began := h.Picture, time.Now()
 	errand.CallEnded = sync.OnceFunc(func() {
-		s.pace.observe(task.Upstream(), time.Since(began))
+		if !errand.Diverted {
+			s.pace.observe(task.Upstream(), time.Since(began))
+		}
 		slot.release(calls)
 	})
 	if task.IsWebhook() {

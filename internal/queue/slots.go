@@ -256,7 +256,9 @@ func (x *slot) release(ctx context.Context) {
 		if s.limits.all > 0 {
 			s.retry("")
 		}
-		s.retry(x.upstream)
+		if x.upstream != "" { // it made a call
+			s.retry(x.upstream)
+		}
 		s.free <- x.n
 		select {
 		case s.freed <- struct{}{}:

@@ -25,7 +25,11 @@ func Pauses(ctx context.Context, client redis.UniversalClient, names ...string) 
 	skew := time.Until(clock.Val())
 	pauses := make(map[string]time.Time)
 	for name, reply := range replies {
-		if s := parseState(reply.Val(), skew); !s.until.IsZero() {
+		s := parseState(reply.Val(), skew)
+		if reply.Val()["probe"] != "" { // its time says when another may be sent if it is lost, not how long this one takes
+			s.until = time.Now()
+		}
+		if !s.until.IsZero() {
 			pauses[name] = s.until
 		}
 	}

@@ -205,12 +205,46 @@ func (t *Turn) later() bool {
 // Generate makes the call, and tells the others what is learnt of the upstream and the key before it returns.
 func (t *Turn) Generate(ctx context.Context, o imagegen.Order) (imagegen.Drawing, error) {
 	p := t.pool
+	stop := t.keepProbe(ctx)
 	d, err := p.Keys[t.key].Provider.Generate(ctx, o)
+	stop()
 	t.report(ctx, err)
 	if err == nil && (d.PointsUsed != nil || d.PointsLeft != nil) {
 		p.Metrics.Points(p.Name, t.key+1, d.PointsUsed, d.PointsLeft)
 	}
 	return d, err
+}
+
+// keepProbe says that the probe is under way, if the call is one, until stop is called.
+func (t *Turn) keepProbe(ctx context.Context) (stop func()) {
+	if t.probe == "" {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var renewing sync.WaitGroup
+	renewing.Go(func() {
+		tick := time.NewTicker(probeRenewal)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				t.renewProbe(ctx)
+			}
+		}
+	})
+	return func() {
+		cancel()
+		renewing.Wait()
+	}
+}
+
+func (t *Turn) renewProbe(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
+	defer cancel()
+	// One renewal that fails is made up for by the next.
+	_ = renewProbeScript.Run(ctx, t.pool.Redis, []string{stateKey(t.pool.Name)}, t.probe, probeLease.Milliseconds(), stateTTL.Milliseconds()).Err()
 }
 
 // lesson is what a call's end says of the upstream and of the key.

@@ -22,8 +22,10 @@ const (
 	longestPause = 60 * time.Second
 	// keyRest is how long a refused key rests, and how long the call may take that tries it again.
 	keyRest = 60 * time.Second
-	// probeLease is how long a probe has before another may be sent: its worker may have died.
-	probeLease = 60 * time.Second
+	// probeLease is how long a probe's worker may be silent before another may be sent: it may have died. It says every
+	// probeRenewal that the call is under way.
+	probeLease   = 60 * time.Second
+	probeRenewal = 15 * time.Second
 	// stateTTL is longer than any of them.
 	stateTTL = 10 * time.Minute
 )
@@ -110,6 +112,18 @@ local at, open = now(), redis.call("HGET", KEYS[1], "until")
 if not open then return 2 end
 if tonumber(open) > at then return 0 end
 redis.call("HSET", KEYS[1], "probe", ARGV[1], "until", str(at + tonumber(ARGV[2])))
+redis.call("PEXPIRE", KEYS[1], ARGV[3])
+return 1
+`)
+
+// renewProbeScript says that the probe is under way.
+//
+//	KEYS[1] state
+//	ARGV    probe, its time (ms), TTL (ms)
+//	returns 1, or 0 where it is not the probe any more
+var renewProbeScript = redis.NewScript(luaNow + `
+if redis.call("HGET", KEYS[1], "probe") ~= ARGV[1] then return 0 end
+redis.call("HSET", KEYS[1], "until", str(now() + tonumber(ARGV[2])))
 redis.call("PEXPIRE", KEYS[1], ARGV[3])
 return 1
 `)

@@ -28,10 +28,11 @@ func (c *call) paused(lists ...[]string) []string {
 	return slices.DeleteFunc(slices.Concat(lists...), func(u string) bool { return !c.isPaused(u) })
 }
 
-// isPaused reports whether an upstream is spared calls. Other workers may serve one that this one does not know.
+// isPaused reports whether an upstream is spared calls. One whose pause is over is not: the next picture that comes tries it.
+// Other workers may serve one that this one does not know.
 func (p *Processor) isPaused(name string) bool {
 	u, known := p.cfg.Upstreams[name]
-	return known && !u.Pool.PausedUntil().IsZero()
+	return known && time.Now().Before(u.Pool.PausedUntil())
 }
 
 // leave sends the picture to another upstream; where none is left that may be asked, it fails with why. refused says that
@@ -44,13 +45,13 @@ func (c *call) leave(ctx context.Context, why *imagegen.Error, refused bool) err
 	return c.giveUp(ctx, why)
 }
 
-// divert sends the picture to an upstream that takes calls, or lets it wait for the end of the pause.
+// divert sends the picture to an upstream that takes calls, or lets it wait on in its queue.
 func (c *call) divert(ctx context.Context) error {
 	moved, err := c.move(ctx, c.open(c.others()), false)
 	if err != nil || moved {
 		return err
 	}
-	return &queue.RetryError{After: time.Until(c.rules.Pool.PausedUntil()), Err: errHeld}
+	return &queue.RetryError{Err: errHeld}
 }
 
 // move reports whether there is nothing left to do with the task, as the picture is, or was, on its way elsewhere.
