@@ -189,26 +189,27 @@ func TestCopyFails(t *testing.T) {
 	for is, c := range map[string]struct {
 		answer    func(call int32, w http.ResponseWriter, r *http.Request)
 		permanent bool
+		timeout   time.Duration // of the fetch; 0: plenty
 	}{
-		"failing": {func(_ int32, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }, false},
-		"slow":    {func(_ int32, _ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, false},
+		"failing": {func(_ int32, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }, false, 0},
+		"slow":    {func(_ int32, _ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, false, time.Second},
 		"cut off": {func(_ int32, w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100000")
 			_, _ = w.Write(whole)
 			panic(http.ErrAbortHandler)
-		}, false},
+		}, false, 0},
 		"oversized": {func(_ int32, w http.ResponseWriter, _ *http.Request) {
 			_, _ = w.Write(whole)
 			_, _ = w.Write(make([]byte, picture.MaxBytes))
-		}, true},
-		"missing": {func(_ int32, w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }, true},
-		"a page":  {func(_ int32, w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>no</html>")) }, true},
+		}, true, 0},
+		"missing": {func(_ int32, w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }, true, 0},
+		"a page":  {func(_ int32, w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>no</html>")) }, true, 0},
 	} {
 		t.Run(is, func(t *testing.T) {
 			t.Parallel()
 			url, _ := upstream(t, c.answer)
 			s := newFixture(t, redistest.Mini(t), "mem://")
-			copier := newCopier(t, s, netguard.Guard{AllowPrivate: true}, 3*time.Second)
+			copier := newCopier(t, s, netguard.Guard{AllowPrivate: true}, c.timeout)
 			wantFailure(t, s, copier, imagegen.Drawing{URL: url}, c.permanent)
 		})
 	}
