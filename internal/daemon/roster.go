@@ -22,14 +22,14 @@ const (
 // roster knows which upstreams some worker serves. Processes read their own files: a model may name an upstream that no
 // worker knows, and its pictures would wait for ever.
 type roster struct {
-	queue  *queue.Client
+	queue *queue.Client
 	// pausesFunc returns until when those of the upstreams are spared calls that fail.
 	pausesFunc func(ctx context.Context, upstreams ...string) (map[string]time.Time, error)
 	models     []imagegen.Model
-	log    *slog.Logger
-	served atomic.Pointer[queue.Served] // nil: no worker says anything
-	paused atomic.Pointer[map[string]time.Time]
-	told   string                       // what was logged last
+	log        *slog.Logger
+	served     atomic.Pointer[queue.Served] // nil: no worker says anything
+	paused     atomic.Pointer[map[string]time.Time]
+	told       string // what was logged last
 }
 
 // run asks until ctx ends.

@@ -7,3 +7,6 @@ func (s *Store) SetSkew(d time.Duration) {
 	s.skew.Store(d.Milliseconds())
 	s.skewKnown.Store(true)
 }
+
+// SetPatience makes the sweeper rescue pictures of upstreams without workers after d.
+func (s *Sweeper) SetPatience(d time.Duration) { s.patience = d }

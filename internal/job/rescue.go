@@ -23,15 +23,15 @@ const anyAttempts = 1 << 30
 func (s *Sweeper) isDeserted(t Task, served []string) bool {
 	u := t.Upstream()
 	if len(served) == 0 || u == "" || slices.Contains(served, u) {
-		delete(s.deserted, u)
 		return false
 	}
 	since, seen := s.deserted[u]
 	if !seen {
 		s.deserted[u] = time.Now()
-		s.log.WarnContext(context.Background(), "pictures wait for an upstream that no worker serves", slog.String("upstream", u))
+		s.log.Warn("pictures wait for an upstream that no worker serves", slog.String("upstream", u))
+		return false
 	}
-	return seen && time.Since(since) > desertedAge
+	return time.Since(since) >= s.patience
 }
 
 // rescue sends a picture to another upstream of its model that some worker serves; where there is none it fails.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -38,13 +40,15 @@ type Sweeper struct {
 	queue TaskFinder
 	log   *slog.Logger
 	self  string
-	// deserted are the upstreams for which pictures wait and that no worker serves, by when that was first seen.
+	// deserted are the upstreams for which pictures wait and that no worker serves, by when that was first seen; after
+	// patience they are rescued.
 	deserted map[string]time.Time
+	patience time.Duration
 }
 
 // NewSweeper returns a sweeper; it does nothing until [Sweeper.Run] or [Sweeper.Sweep].
 func NewSweeper(store *Store, queue TaskFinder, log *slog.Logger) *Sweeper {
-	return &Sweeper{store: store, queue: queue, log: log, self: rand.Text(), deserted: make(map[string]time.Time)}
+	return &Sweeper{store: store, queue: queue, log: log, self: rand.Text(), deserted: make(map[string]time.Time), patience: desertedAge}
 }
 
 // Run sweeps now and at every interval until ctx ends. It returns nil then.
@@ -76,6 +80,7 @@ func (s *Sweeper) Sweep(ctx context.Context, age time.Duration) error {
 	if err != nil {
 		return fmt.Errorf("ask what workers serve: %w", err)
 	}
+	maps.DeleteFunc(s.deserted, func(u string, _ time.Time) bool { return slices.Contains(served, u) })
 	cutoff := lead[1] - age.Milliseconds()
 	// Paged by rank, oldest first. Removals meanwhile can shift a job past a page border: the next sweep sees it.
 	for start := int64(0); ; start += sweepChunk {

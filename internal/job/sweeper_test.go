@@ -14,6 +14,7 @@ import (
 // stubFinder says of every task whether it is lost.
 type stubFinder struct {
 	lost    bool
+	served  []string
 	asked   []job.Task
 	queued  []job.Task
 	removed []job.Task
@@ -37,6 +38,8 @@ func (f *stubFinder) Remove(_ context.Context, tasks ...job.Task) error {
 	f.removed = append(f.removed, tasks...)
 	return nil
 }
+
+func (f *stubFinder) ServedNames(context.Context) ([]string, error) { return f.served, nil }
 
 func sweep(t *testing.T, r record, lost bool) *stubFinder {
 	t.Helper()
