@@ -173,7 +173,7 @@ func (f fileUpstream) checkKeys(r *report, p path) {
 			r.mistake(p, "the key is empty")
 		case !visibleASCII(string(key)):
 			r.mistake(p, "the key %s", expectKey)
-		case f.Type == TypeSDWebUI && !strings.Contains(string(key), ":"):
+		case f.Type == TypeSDWebUI && strings.Index(string(key), ":") < 1:
 			r.mistake(p, "the key is not the user:password of the server's --api-auth")
 		case slices.Contains(f.APIKeys[:i], key):
 			r.mistake(p, "the key is listed twice")

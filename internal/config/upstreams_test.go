@@ -205,7 +205,7 @@ func TestUpstreamMistakes(t *testing.T) {
 				"  - {name: c, type: exacg, api_keys: [hunter2, '', hunter2, 'hunter2 x']}",
 				"  - {name: d, type: exacg, api_keys: hunter2}", "  - {name: e, type: exacg, api_keys: hunter1, hunter2}",
 				"  - {name: f, type: exacg, api_keys: [[hunter2]]}", "  - {name: g, type: exacg, api_keys: [4711]}",
-				"  - {name: h, type: sdwebui, url: 'http://h', api_keys: ['me:hunter2', hunter2]}",
+				"  - {name: h, type: sdwebui, url: 'http://h', api_keys: ['me:hunter2', hunter2, ':hunter2']}",
 			}, "\n"),
 			want: []string{
 				"2:5: upstreams[0].api_keys: at least one is required for the type exacg",
@@ -218,6 +218,7 @@ func TestUpstreamMistakes(t *testing.T) {
 				"7:39: upstreams[5].api_keys[0]: this is a list or a mapping where a single value is expected",
 				"8:39: upstreams[6].api_keys[0]: its value is a number where text is expected: put it in quotes",
 				"9:72: upstreams[7].api_keys[1]: the key is not the user:password of the server's --api-auth",
+				"9:81: upstreams[7].api_keys[2]: the key is not the user:password of the server's --api-auth",
 			},
 		},
 		"limits": {

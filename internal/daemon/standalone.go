@@ -11,6 +11,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 
 	"github.com/zimage-gateway/zimage-gateway/internal/config"
+	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 	"github.com/zimage-gateway/zimage-gateway/internal/imagestore"
 	"github.com/zimage-gateway/zimage-gateway/internal/simupstream"
 )
@@ -77,6 +78,10 @@ func banner(out io.Writer, api config.API, addr net.Addr, simulated bool) {
 		key, note = config.StandaloneKey, ""
 	}
 	page := "http://" + reachable(addr)
+	model := imagegen.DefaultModel().ID
+	if len(api.Models) > 0 {
+		model = api.Models[0].ID
+	}
 	upstream := "the configured upstream"
 	if simulated {
 		upstream = "a built-in simulated upstream (set SD_API_KEY for the real one)"
@@ -91,9 +96,9 @@ Z-Image Gateway, everything in one process. Its queue is in memory: what waits i
 
 Try it:
 
-  curl %[1]s/v1/chat/completions -H "Authorization: Bearer %[2]s" -H "Content-Type: application/json" -d '{"model":"Z-Image","messages":[{"role":"user","content":"a lighthouse at dawn, 16:9"}]}'
+  curl %[1]s/v1/chat/completions -H "Authorization: Bearer %[2]s" -H "Content-Type: application/json" -d '{"model":%[5]q,"messages":[{"role":"user","content":"a lighthouse at dawn, 16:9"}]}'
 
-`, page, key, note, upstream)
+`, page, key, note, upstream, model)
 }
 
 // reachable turns a listener's address into one that a client on this machine can call.

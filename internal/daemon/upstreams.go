@@ -43,6 +43,9 @@ func newUpstreams(
 			Redis: client, Resume: resume, Metrics: b.Metrics, Log: b.Log,
 		})
 		b.Metrics.InitUpstream(u.Name, len(keys))
+		for _, other := range all.elsewhere[u.Name] {
+			b.Metrics.InitMoves(u.Name, other)
+		}
 		all.pools = append(all.pools, pool)
 		all.rules[u.Name] = worker.Upstream{Pool: pool, RepeatAmbiguous: u.RetryAmbiguous}
 		all.limits[u.Name] = u.MaxConcurrency

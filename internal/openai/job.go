@@ -112,7 +112,8 @@ func NewJob(j job.Job, outlook job.Outlook) Job {
 	return out
 }
 
-// progress returns how much of all pictures is drawn; nil where the upstreams of those under way do not say.
+// progress returns how much of all pictures is drawn; nil where nothing is, as far as one knows: most upstreams say nothing
+// of the pictures under way.
 func progress(j job.Job) *float64 {
 	var sum float64
 	said := false
@@ -120,6 +121,7 @@ func progress(j job.Job) *float64 {
 		switch {
 		case p.Final():
 			sum++
+			said = true
 		case p.Progress > 0:
 			sum += p.Progress
 			said = true

@@ -29,6 +29,9 @@ var outcomes = []imagegen.Outcome{
 	imagegen.OutcomeTimeout, imagegen.OutcomeNetwork, imagegen.OutcomeStatus, imagegen.OutcomeMalformed, imagegen.OutcomeCancelled,
 }
 
+// copyOutcomes are the values of the label outcome of copies.
+var copyOutcomes = []string{"kept", "failed", "refused", "passed_through"}
+
 // webhookOutcomes are the values of the label outcome of webhooks.
 var webhookOutcomes = []string{"delivered", "failed", "given_up"}
 
@@ -125,10 +128,16 @@ func histogram(name, help string, buckets []float64, labels ...string) *promethe
 	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
 }
 
+// InitMoves makes the series of pictures that go from one upstream to another before the first one, for the same reason.
+func (m *Metrics) InitMoves(from, to string) { m.moves.WithLabelValues(from, to) }
+
 // InitUpstream makes the series of an upstream with so many keys before its first call, so that their rates start at 0 and
 // an alert on an outcome sees its first occurrence.
 func (m *Metrics) InitUpstream(name string, keys int) {
 	m.inFlight.WithLabelValues(name)
+	for _, o := range copyOutcomes {
+		m.copies.WithLabelValues(o)
+	}
 	m.paused.WithLabelValues(name)
 	for i := range keys {
 		m.keysResting.WithLabelValues(name, strconv.Itoa(i+1))

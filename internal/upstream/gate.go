@@ -84,7 +84,7 @@ func (g *Gate) GiveBack(ctx context.Context, name, probe string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reportTimeout)
 	defer cancel()
 	err := reportScript.Run(ctx, p.Redis, []string{stateKey(name)}, "nothing", probe, p.Rules.Threshold, 0, 0, 0, "", "nothing", 0,
-		len(p.Keys), stateTTL.Milliseconds(), 0, false).Err()
+		len(p.Keys), stateTTL.Milliseconds(), 0, false, "").Err()
 	if err != nil {
 		p.Log.WarnContext(ctx, "a probe was not given back; another is sent in a minute", slog.Any("error", err))
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -71,12 +72,14 @@ type Pool struct {
 	state state
 	used  []time.Time        // by key: when it was last chosen
 	turns map[*Turn]struct{} // under way
+
+	renewal time.Duration // between two words that a probe is under way
 }
 
 // NewPool returns a pool of the keys.
 func NewPool(c Config) *Pool {
 	c.Log = c.Log.With(slog.String("upstream", c.Name))
-	return &Pool{Config: c, used: make([]time.Time, len(c.Keys)), turns: make(map[*Turn]struct{})}
+	return &Pool{Config: c, used: make([]time.Time, len(c.Keys)), turns: make(map[*Turn]struct{}), renewal: probeRenewal}
 }
 
 // CloseIdleConnections closes the connections that no call is using.
@@ -208,7 +211,7 @@ func (t *Turn) Generate(ctx context.Context, o imagegen.Order) (imagegen.Drawing
 	stop := t.keepProbe(ctx)
 	d, err := p.Keys[t.key].Provider.Generate(ctx, o)
 	stop()
-	t.report(ctx, err)
+	t.report(ctx, o, err)
 	if err == nil && (d.PointsUsed != nil || d.PointsLeft != nil) {
 		p.Metrics.Points(p.Name, t.key+1, d.PointsUsed, d.PointsLeft)
 	}
@@ -223,7 +226,7 @@ func (t *Turn) keepProbe(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var renewing sync.WaitGroup
 	renewing.Go(func() {
-		tick := time.NewTicker(probeRenewal)
+		tick := time.NewTicker(t.pool.renewal)
 		defer tick.Stop()
 		for {
 			select {
@@ -260,6 +263,8 @@ func lessonOf(err error) lesson {
 		return lesson{upstream: "alive", key: "good"}
 	case !ok, e.Outcome == imagegen.OutcomeCancelled, e.NotUpstream:
 		return lesson{upstream: "nothing", key: "nothing"}
+	case e.Doubtful:
+		return lesson{upstream: "alive", key: "doubtful"}
 	case e.Outcome == imagegen.OutcomeAuth, e.Outcome == imagegen.OutcomeQuota:
 		return lesson{upstream: "alive", key: "refused"}
 	case e.Transient:
@@ -269,7 +274,7 @@ func lessonOf(err error) lesson {
 }
 
 // report writes what was learnt. Nothing is written while all is well.
-func (t *Turn) report(ctx context.Context, err error) {
+func (t *Turn) report(ctx context.Context, o imagegen.Order, err error) {
 	p, key := t.pool, t.pool.Keys[t.key].Digest
 	l := lessonOf(err)
 	if (l.upstream == "alive" && l.key == "good" && t.probe == "" && p.now().well(key)) || (l.upstream == "nothing" && t.probe == "") {
@@ -279,7 +284,7 @@ func (t *Turn) report(ctx context.Context, err error) {
 	defer cancel()
 	reply, failure := reportScript.Run(ctx, p.Redis, []string{stateKey(p.Name)}, l.upstream, t.probe, p.Rules.Threshold,
 		p.Rules.Cooldown.Milliseconds(), longestPause.Milliseconds(), l.pause.Milliseconds(), key, l.key, keyRest.Milliseconds(),
-		len(p.Keys), stateTTL.Milliseconds(), time.Since(t.began).Milliseconds(), t.later()).Int64Slice()
+		len(p.Keys), stateTTL.Milliseconds(), time.Since(t.began).Milliseconds(), t.later(), orderDigest(o)).Int64Slice()
 	if failure == nil && len(reply) != 4 {
 		failure = fmt.Errorf("%d numbers in place of 4", len(reply))
 	}
@@ -288,6 +293,22 @@ func (t *Turn) report(ctx context.Context, err error) {
 		return
 	}
 	t.learn(ctx, l, int(reply[0]), time.Duration(reply[1])*time.Millisecond, reply[2] == 1, reply[3] == 1)
+}
+
+// orderDigest tells orders of different words apart, and tells nothing of them.
+func orderDigest(o imagegen.Order) string {
+	h := sha256.New()
+	words := []string{o.Prompt, o.Source}
+	if o.NegativePrompt != nil {
+		words = append(words, *o.NegativePrompt)
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.Extra)) {
+		words = append(words, name, string(o.Extra[name]))
+	}
+	for _, w := range words {
+		_, _ = fmt.Fprintf(h, "%d %s", len(w), w) // a hash takes everything
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
 // learn takes in what the report made of the state, and tells operators and waiting workers.
@@ -337,7 +358,7 @@ func (s state) with(key string, l lesson, failures int, pause time.Duration, res
 	case l.key == "good":
 		delete(s.rests, key)
 		delete(s.failing, key)
-	case l.key == "failed":
+	case l.key == "failed", l.key == "doubtful":
 		if s.failing == nil {
 			s.failing = make(map[string]bool)
 		}

@@ -26,12 +26,16 @@ type answer struct {
 	mu    sync.Mutex
 	err   error
 	calls int
+	while func() // runs during a call
 }
 
 func (a *answer) Generate(context.Context, imagegen.Order) (imagegen.Drawing, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.calls++
+	if a.while != nil {
+		a.while()
+	}
 	return imagegen.Drawing{}, a.err
 }
 
@@ -168,7 +172,7 @@ var (
 	broken    = &imagegen.CallError{Outcome: imagegen.OutcomeStatus, Transient: true, Billed: imagegen.BilledUnknown}
 	nudity    = &imagegen.CallError{Outcome: imagegen.OutcomeRefused, Billed: imagegen.BilledNo, Kind: imagegen.KindUpstreamRejected}
 	errBadKey = &imagegen.CallError{Outcome: imagegen.OutcomeAuth, Billed: imagegen.BilledNo, Kind: imagegen.KindUpstreamAccount}
-	broke     = &imagegen.CallError{Outcome: imagegen.OutcomeQuota, Billed: imagegen.BilledNo, Kind: imagegen.KindUpstreamAccount}
+	errBroke  = &imagegen.CallError{Outcome: imagegen.OutcomeQuota, Billed: imagegen.BilledNo, Kind: imagegen.KindUpstreamAccount}
 	ended     = &imagegen.CallError{Outcome: imagegen.OutcomeCancelled, Transient: true, Billed: imagegen.BilledUnknown}
 )
 
@@ -329,6 +333,37 @@ func TestAProbeIsGivenBack(t *testing.T) {
 	}
 }
 
+// A probe that takes its time stays the only one, and its word counts.
+func TestALongProbe(t *testing.T) {
+	t.Parallel()
+	redistest.Both(t, func(t *testing.T, url string) {
+		const key = "zimage:{dispatch}:breaker:exacg"
+		a := &answer{err: broken}
+		p := newProcess(t, url, rules(1, time.Millisecond), a)
+		p.pool.SetRenewal(time.Millisecond)
+		p.call("")
+		probe := p.awaitProbe()
+		a.say(nil)
+		a.while = func() {
+			if err := p.client.HSet(t.Context(), key, "until", time.Now().UnixMilli()).Err(); err != nil { // its minute is over
+				t.Error(err)
+			}
+			for deadline := time.Now().Add(10 * time.Second); ; {
+				until, err := p.client.HGet(t.Context(), key, "until").Int64()
+				if err != nil || time.Now().After(deadline) {
+					t.Errorf("the probe is not kept: %v", err)
+					return
+				}
+				if time.Until(time.UnixMilli(until)) > 50*time.Second {
+					return
+				}
+			}
+		}
+		p.call(probe)
+		p.wantAllowed(-1)
+	})
+}
+
 func TestARetryAfterMakesThePauseLonger(t *testing.T) {
 	t.Parallel()
 	busy := *broken
@@ -367,7 +402,7 @@ func TestKeysAreUsedInTurn(t *testing.T) {
 // A refused key rests in every process, and comes back by itself: one call tries it after a minute.
 func TestARefusedKeyRests(t *testing.T) {
 	t.Parallel()
-	for name, refusal := range map[string]error{"refused": errBadKey, "out of points": broke} {
+	for name, refusal := range map[string]error{"refused": errBadKey, "out of points": errBroke} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			redistest.Both(t, func(t *testing.T, url string) {
@@ -408,9 +443,45 @@ func TestARefusedKeyRests(t *testing.T) {
 	}
 }
 
+// Words about our account may be an echo of the client's: a key rests only when two different orders have heard them.
+func TestADoubtfulRefusal(t *testing.T) {
+	t.Parallel()
+	redistest.Both(t, func(t *testing.T, url string) {
+		doubtful := *errBroke
+		doubtful.Doubtful = true
+		a := &answer{err: &doubtful}
+		p := newProcess(t, url, rules(3, time.Minute), a)
+		ask := func(prompt string) bool {
+			t.Helper()
+			p.look()
+			turn, ok := p.pool.Turn(t.Context(), "")
+			if !ok {
+				return false
+			}
+			defer turn.End()
+			_, _ = turn.Generate(t.Context(), imagegen.Order{Prompt: prompt})
+			return true
+		}
+		for range 3 {
+			if !ask("balance") {
+				t.Fatal("the key rests for what one order says")
+			}
+		}
+		a.say(nil)
+		ask("a cat") // the key is good
+		a.say(&doubtful)
+		if !ask("points") || !ask("a dog") {
+			t.Fatal("the key rests too early")
+		}
+		if ask("a cow") {
+			t.Error("the key does not rest after two different orders")
+		}
+	})
+}
+
 func TestNoTurnWhileAllKeysRest(t *testing.T) {
 	t.Parallel()
-	bad := &answer{err: broke}
+	bad := &answer{err: errBroke}
 	p := newProcess(t, redistest.Mini(t), rules(1, time.Minute), bad, bad)
 	p.call("")
 	p.call("")

@@ -13,6 +13,7 @@ import (
 //	until             it is spared calls until then, or until the probe's time is over
 //	pause, probe      how long the last pause was (ms); the call that tries whether it is back
 //	k:<key>, f:<key>  a key rests until then; calls with it in a row that failed
+//	d:<key>           the order whose refusal may have been the key's or the order's own doing
 //
 // The braces put it beside the other keys of dispatch in a Redis Cluster.
 func stateKey(name string) string { return "zimage:{dispatch}:breaker:" + name }
@@ -44,8 +45,9 @@ local function str(n) return string.format("%.0f", n) end
 //
 //	KEYS[1] state
 //	ARGV    what it says of the upstream (alive|failed|nothing), probe or "", threshold, first pause (ms), longest (ms),
-//	        pause the upstream asked for (ms), key, what it says of the key (good|refused|failed|nothing), rest of a key (ms),
-//	        number of keys, TTL (ms), how long ago the call was sent (ms), a call sent since the first failure is under way (1|0)
+//	        pause the upstream asked for (ms), key, what it says of the key (good|refused|doubtful|failed|nothing), rest of a
+//	        key (ms), number of keys, TTL (ms), how long ago the call was sent (ms), a call sent since the first failure is
+//	        under way (1|0), digest of the order
 //	returns {failures in a row, pause that begins (ms) or 0, a pause ended (1|0), the key rests from now (1|0)}
 var reportScript = redis.NewScript(luaNow + `
 local said, probe, threshold, key = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[7]
@@ -80,9 +82,17 @@ elseif mine then
   redis.call("HDEL", KEYS[1], "probe")
 end
 if ARGV[8] == "good" then
-  redis.call("HDEL", KEYS[1], "k:" .. key, "f:" .. key)
+  redis.call("HDEL", KEYS[1], "k:" .. key, "f:" .. key, "d:" .. key)
 elseif ARGV[8] == "refused" then
   rests = 1
+elseif ARGV[8] == "doubtful" then
+  -- Its words speak of our account, and may be an echo of the client's: two different orders have to hear them.
+  local before = redis.call("HGET", KEYS[1], "d:" .. key)
+  if redis.call("HEXISTS", KEYS[1], "k:" .. key) == 1 or (before and before ~= ARGV[14]) then
+    rests = 1
+  else
+    redis.call("HSET", KEYS[1], "d:" .. key, ARGV[14])
+  end
 elseif ARGV[8] == "failed" and not open then
   local resting = 0
   for _, name in ipairs(redis.call("HKEYS", KEYS[1])) do
@@ -96,7 +106,7 @@ elseif ARGV[8] == "failed" and not open then
 end
 if rests == 1 then
   redis.call("HSET", KEYS[1], "k:" .. key, str(at + tonumber(ARGV[9])))
-  redis.call("HDEL", KEYS[1], "f:" .. key)
+  redis.call("HDEL", KEYS[1], "f:" .. key, "d:" .. key)
 end
 redis.call("PEXPIRE", KEYS[1], ARGV[11])
 return {f, pause, closed, rests}

@@ -13,7 +13,7 @@ type state struct {
 	since    time.Time            // the first of the failures; zero where there is none
 	until    time.Time            // it is spared calls until then, and until a probe succeeds; zero: it is not
 	rests    map[string]time.Time // by key: it rests until then, and until a call with it succeeds
-	failing  map[string]bool      // by key: calls with it failed lately
+	failing  map[string]bool      // by key: calls with it failed, or were refused for what may be its own sake, lately
 }
 
 // parseState reads a state's hash; skew is Redis' clock minus ours. What another version wrote is passed over.
@@ -25,6 +25,9 @@ func parseState(fields map[string]string, skew time.Duration) (s state) {
 	for name, text := range fields {
 		key, isRest := strings.CutPrefix(name, "k:")
 		failing, isFailing := strings.CutPrefix(name, "f:")
+		if doubted, ok := strings.CutPrefix(name, "d:"); ok {
+			failing, isFailing = doubted, true
+		}
 		switch {
 		case name == "f":
 			s.failures, _ = strconv.Atoi(text)
