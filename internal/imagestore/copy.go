@@ -2,6 +2,7 @@ package imagestore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -42,10 +43,13 @@ type Copied struct {
 
 // CopyError is why a picture could not be copied. Its text is for the operator.
 type CopyError struct {
-	// Permanent is set where another try will not mend it: there is no picture at the URL, it is too large or not allowed
-	// to be fetched from there. Else a server or the store failed, or ctx ended.
+	// Permanent is set where another try will not mend it: what is at the URL is no picture, or too large, or not allowed to
+	// be fetched. Else a server or the store failed, or ctx ended.
 	Permanent bool
-	Err       error
+	// Status is the HTTP status that the picture's server answered with; 0: it did not answer with one. It is not permanent:
+	// links to new pictures may not be there yet.
+	Status int
+	Err    error
 }
 
 // Error returns the cause.
@@ -88,7 +92,8 @@ func (c *Copier) take(ctx context.Context, d imagegen.Drawing) (picture.Picture,
 	if d.URL != "" {
 		p, err := c.fetcher.Fetch(ctx, d.URL)
 		if err != nil {
-			return picture.Picture{}, &CopyError{Permanent: picture.Permanent(err), Err: err}
+			status, _ := errors.AsType[picture.StatusError](err)
+			return picture.Picture{}, &CopyError{Permanent: picture.Permanent(err) && status == 0, Status: int(status), Err: err}
 		}
 		return p, nil
 	}
@@ -116,4 +121,10 @@ func (c *Copier) convert(ctx context.Context, jobID string, p picture.Picture, t
 	c.log.WarnContext(ctx, "a picture is kept as it came: it cannot be converted", slog.String("job_id", jobID),
 		slog.String("from", string(p.Format)), slog.String("to", string(to)), slog.Any("error", err))
 	return p, nil
+}
+
+// Discard deletes a picture that Copy made and that nobody wants any more, as its job ended meanwhile. It may be repeated.
+// Where it fails, the picture goes with its job.
+func (c *Copier) Discard(ctx context.Context, jobID, name string) error {
+	return c.store.discard(ctx, jobID, name)
 }

@@ -202,7 +202,7 @@ func TestCopyFails(t *testing.T) {
 			_, _ = w.Write(whole)
 			_, _ = w.Write(make([]byte, picture.MaxBytes))
 		}, true, 0},
-		"missing": {func(_ int32, w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }, true, 0},
+		"missing": {func(_ int32, w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }, false, 0},
 		"a page":  {func(_ int32, w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>no</html>")) }, true, 0},
 	} {
 		t.Run(is, func(t *testing.T) {
@@ -285,5 +285,50 @@ func TestCopyWithoutStore(t *testing.T) {
 	_, err = c.Copy(t.Context(), "job_1", "", d, "", 0)
 	if failure, ok := errors.AsType[*imagestore.CopyError](err); !ok || failure.Permanent {
 		t.Errorf("without redis: %v", err)
+	}
+}
+
+// A link may not be there yet: the next try finds the picture.
+func TestCopyOfALinkThatIsNotThereYet(t *testing.T) {
+	t.Parallel()
+	data := drawn(t, picture.PNG)
+	url, _ := upstream(t, func(call int32, w http.ResponseWriter, _ *http.Request) {
+		if call == 1 {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		_, _ = w.Write(data)
+	})
+	s := newFixture(t, redistest.Mini(t), "mem://")
+	c := newCopier(t, s, netguard.Guard{AllowPrivate: true}, 0)
+	_, err := c.Copy(t.Context(), "job_1", "", imagegen.Drawing{URL: url}, "", 0)
+	if failure, ok := errors.AsType[*imagestore.CopyError](err); !ok || failure.Permanent || failure.Status != http.StatusNotFound {
+		t.Fatalf("the first try: %v, want one that may be repeated, with its status", err)
+	}
+	if _, err := c.Copy(t.Context(), "job_1", "", imagegen.Drawing{URL: url}, "", 0); err != nil {
+		t.Errorf("the second try: %v", err)
+	}
+}
+
+func TestDiscard(t *testing.T) {
+	t.Parallel()
+	for name, bucket := range map[string]string{"bucket": "mem://", "redis": ""} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newFixture(t, redistest.Mini(t), bucket)
+			c := newCopier(t, s, netguard.Guard{}, 0)
+			got, err := c.Copy(t.Context(), "job_1", "", imagegen.Drawing{Data: drawn(t, picture.PNG)}, "", 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				if err := c.Discard(t.Context(), "job_1", got.Name); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := s.Open(t.Context(), got.Name); !errors.Is(err, imagestore.ErrNotFound) || keys(t, s.client) != 0 {
+				t.Errorf("after it was discarded: %v, %d keys", err, keys(t, s.client))
+			}
+		})
 	}
 }

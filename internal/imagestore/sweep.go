@@ -50,6 +50,18 @@ func (s *Store) Delete(ctx context.Context, jobID string) error {
 	return nil
 }
 
+// discard deletes one picture of a job. Where that fails it goes with the job.
+func (s *Store) discard(ctx context.Context, jobID, name string) error {
+	if err := s.removeOne(ctx, name); err != nil {
+		return fmt.Errorf("delete picture %s of job %s: %w", name, jobID, err)
+	}
+	e := entry{name: name, job: jobID}
+	if err := s.apply(ctx, []verdict{{member: e.member(), entry: e}}); err != nil {
+		return fmt.Errorf("forget picture %s of job %s: %w", name, jobID, err)
+	}
+	return nil
+}
+
 // remove deletes pictures, and returns an error or nil for each. One that is not there is as good as deleted.
 func (s *Store) remove(ctx context.Context, names []string) []error {
 	errs := make([]error, len(names))

@@ -66,6 +66,12 @@ func Permanent(err error) bool {
 	return ok || errors.Is(err, netguard.ErrAddress)
 }
 
+// StatusError is the HTTP status that a picture's server answered with in place of the picture.
+type StatusError int
+
+// Error names the status.
+func (e StatusError) Error() string { return fmt.Sprintf("HTTP %d", int(e)) }
+
 // Fetch gets the picture at a URL, with a few tries where its server or the way there fails. Errors do not repeat the
 // URL's query, which may be a signature.
 func (f *Fetcher) Fetch(ctx context.Context, rawURL string) (Picture, error) {
@@ -168,9 +174,9 @@ func read(resp *http.Response) (Picture, error) {
 	switch s := resp.StatusCode; {
 	case s == http.StatusOK:
 	case s >= 500, s == http.StatusTooManyRequests, s == http.StatusRequestTimeout, s == http.StatusTooEarly:
-		return Picture{}, fmt.Errorf("HTTP %d", s)
+		return Picture{}, StatusError(s)
 	default:
-		return Picture{}, permanent{fmt.Errorf("HTTP %d", s)}
+		return Picture{}, permanent{StatusError(s)}
 	}
 	if resp.ContentLength > MaxBytes {
 		return Picture{}, permanent{fmt.Errorf("%d bytes are more than %d", resp.ContentLength, MaxBytes)}

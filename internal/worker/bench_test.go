@@ -68,6 +68,7 @@ type bench struct {
 type setup struct {
 	cfg             worker.Config
 	repeatAmbiguous bool
+	strict          string               // the one upstream whose ambiguous calls are not repeated, whatever repeatAmbiguous says
 	upstreams       map[string][]*script // by name: what answers for each key
 	order           []string             // the model's upstreams
 	threshold       int
@@ -92,7 +93,8 @@ func (q *queued) Enqueue(_ context.Context, tasks ...job.Task) error {
 // noKeeper hands every picture out where it is.
 type noKeeper struct{}
 
-func (noKeeper) Keeps(imagegen.Drawing) bool { return false }
+func (noKeeper) Keeps(imagegen.Drawing) bool                   { return false }
+func (noKeeper) Discard(context.Context, string, string) error { panic("nothing was kept") }
 func (noKeeper) Copy(context.Context, string, string, imagegen.Drawing, string, int) (imagestore.Copied, error) {
 	panic("nothing is to be kept")
 }
@@ -127,7 +129,7 @@ func newBenchOn(t *testing.T, url string, exacg *script, tune ...func(*setup)) *
 	}
 	s.cfg.Upstreams = make(map[string]worker.Upstream)
 	for name, scripts := range s.upstreams {
-		s.cfg.Upstreams[name] = worker.Upstream{Pool: b.pool(name, scripts, s.threshold), RepeatAmbiguous: s.repeatAmbiguous}
+		s.cfg.Upstreams[name] = worker.Upstream{Pool: b.pool(name, scripts, s.threshold), RepeatAmbiguous: s.repeatAmbiguous && name != s.strict}
 	}
 	watcher := job.NewWatcher(client, b.store, slog.New(slog.DiscardHandler))
 	watching, stop := context.WithCancel(context.Background())

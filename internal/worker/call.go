@@ -225,18 +225,23 @@ func (c *call) giveUp(ctx context.Context, e *imagegen.Error) error {
 	return fmt.Errorf("%w: %s", queue.ErrArchive, e.Kind)
 }
 
-// finish writes to the record until it is written, or the process has no time left.
+// finish is conclude for those who need not know what became of the job.
 func (c *call) finish(ctx context.Context, f job.Finish) error {
+	_, err := c.conclude(ctx, f)
+	return err
+}
+
+// conclude writes to the record until it is written, or the process has no time left.
+func (c *call) conclude(ctx context.Context, f job.Finish) (end job.Ending, err error) {
 	recording, stop := c.recording(ctx)
 	defer stop()
-	var end job.Ending
-	err := c.insist(recording, "finish", func(ctx context.Context) error {
+	err = c.insist(recording, "finish", func(ctx context.Context) error {
 		var err error
 		end, err = c.records.Finish(ctx, c.task, c.id, f)
 		return err
 	})
 	if err != nil {
-		return err
+		return end, err
 	}
 	if end.Status.Terminal() {
 		c.metrics.JobFinished(string(end.Status), time.Since(c.begun.CreatedAt))
@@ -246,7 +251,7 @@ func (c *call) finish(ctx context.Context, f job.Finish) error {
 			c.log.WarnContext(ctx, "queue a webhook; the sweeper will", slog.Any("error", err))
 		}
 	}
-	return nil
+	return end, nil
 }
 
 // recording returns a context in which something may still be written down a little after ctx has ended.

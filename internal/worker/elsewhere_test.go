@@ -3,6 +3,7 @@ package worker_test
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -209,6 +210,43 @@ func TestAnAmbiguousCallMovesNowhere(t *testing.T) {
 	if e := b.job().Pictures[0].Error; e == nil || e.Kind != imagegen.KindUpstreamAmbiguous {
 		t.Errorf("failure = %+v, want upstream_outcome_unknown", e)
 	}
+}
+
+// Whether a call may be repeated is for the upstream to say that it was made to.
+func TestTheRuleIsTheCalledUpstreams(t *testing.T) {
+	t.Parallel()
+	redistest.Both(t, func(t *testing.T, url string) {
+		b := newBenchOn(t, url, answers(failing(timeout)), twoUpstreams(answers(picture)), once, func(s *setup) { s.strict = "local" })
+		if err := b.process(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		b.follow()
+		if err := b.process(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wantEntries(t, b.job(), "exacg unknown unknown", "local ok yes")
+	})
+}
+
+// A reply that was lost makes the worker say the same again: an attempt is given back once.
+func TestAFreeCallIsFreeOnce(t *testing.T) {
+	t.Parallel()
+	redistest.Both(t, func(t *testing.T, url string) {
+		b := newBenchOn(t, url, answers(picture))
+		o := job.StartOptions{MarkTTL: time.Minute, MaxAttempts: 3, RepeatAmbiguous: true}
+		if s, err := b.store.Start(t.Context(), b.task, "a", "exacg", o); err != nil || s.Counted != 1 {
+			t.Fatalf("start: %+v, %v", s, err)
+		}
+		f := job.Finish{Verdict: job.FinishRetry, Free: true, Call: &job.Call{Attempt: 1, Upstream: "exacg", Outcome: job.CallRefused, Billed: imagegen.BilledNo}}
+		for range 3 {
+			if _, err := b.store.Finish(t.Context(), b.task, "a", f); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if s, err := b.store.Start(t.Context(), b.task, "b", "exacg", o); err != nil || s.Counted != 1 || s.Attempt != 2 {
+			t.Errorf("the next start: %+v, %v; want the first counted call, the second in all", s, err)
+		}
+	})
 }
 
 func diverted(e *queue.Errand) { e.Diverted = true }

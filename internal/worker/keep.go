@@ -10,6 +10,7 @@ import (
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 	"github.com/zimage-gateway/zimage-gateway/internal/imagestore"
 	"github.com/zimage-gateway/zimage-gateway/internal/job"
+	"github.com/zimage-gateway/zimage-gateway/internal/netguard"
 	"github.com/zimage-gateway/zimage-gateway/internal/queue"
 )
 
@@ -35,12 +36,20 @@ type Keeper interface {
 	Keeps(d imagegen.Drawing) bool
 	// Copy keeps the picture under a name that begins with stem. Its errors are *imagestore.CopyError.
 	Copy(ctx context.Context, jobID, stem string, d imagegen.Drawing, format string, quality int) (imagestore.Copied, error)
+	// Discard deletes a picture that was kept and that nobody wants.
+	Discard(ctx context.Context, jobID, name string) error
 }
 
 // permanent reports whether a copy that failed cannot succeed.
 func permanent(err error) bool {
 	e, ok := errors.AsType[*imagestore.CopyError](err)
 	return ok && e.Permanent
+}
+
+// saysStatus reports whether a copy failed as the picture's server answered so.
+func saysStatus(err error) bool {
+	e, ok := errors.AsType[*imagestore.CopyError](err)
+	return ok && e.Status != 0
 }
 
 // drawn records a picture that came, and keeps it where that is to be done. The call has ended by then: another may begin.
@@ -62,12 +71,14 @@ func (c *call) drawn(ctx context.Context, took time.Duration, d imagegen.Drawing
 	return c.copyBought(ctx, image, 0)
 }
 
-// keepBytes stores a picture that is nowhere but here, until it is stored or the process has no time left.
+// keepBytes stores a picture that is nowhere but here, until it is stored, nobody wants it any more, or the process has no
+// time left.
 func (c *call) keepBytes(ctx context.Context, d imagegen.Drawing, image imagegen.Image, entry *job.Call) error {
-	recording, stop := c.recording(ctx)
-	defer stop()
+	recording, stopRecording := c.recording(ctx)
+	defer stopRecording()
+	keeping, stop := c.interruptible(recording, nil)
 	var refusal error
-	err := c.insist(recording, "keep", func(ctx context.Context) error {
+	err := c.insist(keeping, "keep", func(ctx context.Context) error {
 		err := c.keep(ctx, d, &image)
 		if err != nil && permanent(err) {
 			refusal = err
@@ -75,7 +86,10 @@ func (c *call) keepBytes(ctx context.Context, d imagegen.Drawing, image imagegen
 		}
 		return err
 	})
+	stop()
 	switch {
+	case errors.Is(context.Cause(keeping), errJobCancelled):
+		return c.unwanted(ctx, image, entry)
 	case err != nil:
 		// It was paid for and is lost: the ledger tells.
 		if err := c.finish(ctx, job.Finish{Verdict: job.FinishRetry, Class: c.begun.Class, Call: entry}); err != nil {
@@ -85,7 +99,7 @@ func (c *call) keepBytes(ctx context.Context, d imagegen.Drawing, image imagegen
 	case refusal != nil:
 		return c.unusable(ctx, refusal, entry)
 	}
-	return c.finish(ctx, job.Finish{Verdict: job.FinishDone, Image: &image, Call: entry})
+	return c.kept(ctx, image, entry)
 }
 
 // copyBought copies a picture that is bought, after so many tries that failed.
@@ -96,10 +110,12 @@ func (c *call) copyBought(ctx context.Context, image imagegen.Image, tries int) 
 	err := c.keep(calling, imagegen.Drawing{URL: image.URL}, &image)
 	stop()
 	switch {
-	case err == nil:
-		return c.finish(ctx, job.Finish{Verdict: job.FinishDone, Image: &image})
 	case errors.Is(context.Cause(calling), errJobCancelled):
-		return nil
+		return c.unwanted(ctx, image, nil)
+	case err == nil:
+		return c.kept(ctx, image, nil)
+	case errors.Is(err, netguard.ErrAddress):
+		return c.pass(ctx, there, fmt.Errorf("set ALLOW_PRIVATE_ADDRESSES to let it be copied: %w", err))
 	case permanent(err):
 		return c.unusable(ctx, err, nil)
 	case ctx.Err() != nil:
@@ -107,15 +123,51 @@ func (c *call) copyBought(ctx context.Context, image imagegen.Image, tries int) 
 			return err
 		}
 		return &queue.RetryError{Err: queue.ErrStopping}
+	case tries+1 >= maxCopies && saysStatus(err): // it is not at its address, so that is worth nothing
+		return c.unusable(ctx, err, nil)
 	case tries+1 >= maxCopies:
-		c.metrics.PictureCopied(copyPassed, 0)
-		c.log.ErrorContext(ctx, "picture not copied: the upstream's own address is handed out", slog.Any("error", err))
-		return c.finish(ctx, job.Finish{Verdict: job.FinishDone, Image: &there})
+		return c.pass(ctx, there, err)
 	}
 	if err := c.finish(ctx, job.Finish{Verdict: job.FinishRecopy}); err != nil {
 		return err
 	}
 	return &queue.RetryError{After: backoff(firstCopyPause, tries+1, 0), Err: err}
+}
+
+// pass hands a picture out where its upstream put it, as it cannot be copied.
+func (c *call) pass(ctx context.Context, image imagegen.Image, why error) error {
+	c.metrics.PictureCopied(copyPassed, 0)
+	c.log.ErrorContext(ctx, "picture not copied: the upstream's own address is handed out", slog.Any("error", why))
+	return c.finish(ctx, job.Finish{Verdict: job.FinishDone, Image: &image})
+}
+
+// kept records a picture that was stored, which goes again where its job does not want it any more.
+func (c *call) kept(ctx context.Context, image imagegen.Image, entry *job.Call) error {
+	end, err := c.conclude(ctx, job.Finish{Verdict: job.FinishDone, Image: &image, Call: entry})
+	if err == nil && end.Status == "" {
+		c.discard(ctx, image)
+	}
+	return err
+}
+
+// unwanted ends the errand of a picture whose job was cancelled or deleted while it was stored.
+func (c *call) unwanted(ctx context.Context, image imagegen.Image, entry *job.Call) error {
+	c.discard(ctx, image)
+	if entry == nil {
+		return nil
+	}
+	return c.finish(ctx, job.Finish{Verdict: job.FinishRetry, Class: c.begun.Class, Call: entry}) // for the ledger
+}
+
+func (c *call) discard(ctx context.Context, image imagegen.Image) {
+	if image.File == "" {
+		return
+	}
+	ctx, stop := c.recording(ctx)
+	defer stop()
+	if err := c.cfg.Keeper.Discard(ctx, string(c.task.Job), image.File); err != nil {
+		c.log.WarnContext(ctx, "a picture that nobody wants was not deleted; the sweep does it", slog.Any("error", err))
+	}
 }
 
 // keep makes the picture the gateway's own.

@@ -3,6 +3,7 @@ package worker_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 	"github.com/zimage-gateway/zimage-gateway/internal/imagestore"
 	"github.com/zimage-gateway/zimage-gateway/internal/job"
+	"github.com/zimage-gateway/zimage-gateway/internal/netguard"
 	"github.com/zimage-gateway/zimage-gateway/internal/queue"
 	"github.com/zimage-gateway/zimage-gateway/internal/redistest"
 	"github.com/zimage-gateway/zimage-gateway/internal/worker"
@@ -21,6 +23,8 @@ import (
 var (
 	errAway  = &imagestore.CopyError{Err: errors.New("the store is away")}
 	errNoPNG = &imagestore.CopyError{Permanent: true, Err: errors.New("not a picture")}
+	errGone  = &imagestore.CopyError{Status: 404, Err: errors.New("HTTP 404")}
+	errHome  = &imagestore.CopyError{Permanent: true, Err: fmt.Errorf("fetch: %w", netguard.ErrAddress)}
 )
 
 // shelf is a keeper that fails as it is told, and then keeps.
@@ -29,6 +33,15 @@ type shelf struct {
 	fails []error
 	stems []string
 	while func() // runs during each try
+	gone  []string
+	deaf  bool // it keeps what it has begun with, whoever wants that
+}
+
+func (s *shelf) Discard(_ context.Context, _, name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gone = append(s.gone, name)
+	return nil
 }
 
 func (s *shelf) Keeps(imagegen.Drawing) bool { return true }
@@ -40,7 +53,7 @@ func (s *shelf) Copy(ctx context.Context, _, stem string, _ imagegen.Drawing, fo
 	if s.while != nil {
 		s.while()
 	}
-	if ctx.Err() != nil {
+	if ctx.Err() != nil && !s.deaf {
 		return imagestore.Copied{}, &imagestore.CopyError{Err: ctx.Err()}
 	}
 	if len(s.fails) > 0 {
@@ -90,7 +103,7 @@ func TestAPictureIsKept(t *testing.T) {
 	}
 }
 
-// A copy that fails is tried again without buying the picture again; in the end its upstream's own address is handed out.
+// A copy that fails is tried again without buying the picture again.
 func TestACopyIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	away := func(n int) (all []error) {
@@ -119,19 +132,6 @@ func TestACopyIsTriedAgain(t *testing.T) {
 			t.Errorf("job is %s with %+v after %d calls", j.Status, j.Pictures[0].Image, len(exacg.calls))
 		}
 	})
-	t.Run("in the end the address is handed out", func(t *testing.T) {
-		t.Parallel()
-		b := newBench(t, answers(picture), keptBy(&shelf{fails: away(100)}))
-		tries := 1
-		for ; ; tries++ {
-			if _, again := pause(b.process(t.Context())); !again {
-				break
-			}
-		}
-		if image := b.job().Pictures[0].Image; image == nil || image.File != "" || image.URL != "https://example.com/a.png" || tries != 10 {
-			t.Errorf("after %d tries: %+v", tries, image)
-		}
-	})
 	t.Run("bytes are kept trying with, as they are nowhere else", func(t *testing.T) {
 		t.Parallel()
 		s := &shelf{fails: away(3)}
@@ -141,6 +141,101 @@ func TestACopyIsTriedAgain(t *testing.T) {
 		}
 		wantEntries(t, b.job(), "exacg ok yes")
 	})
+}
+
+// What is not at its address after all tries is not handed out; what may not be fetched from here is.
+func TestWhatCannotBeCopied(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		err    error
+		tries  int
+		status job.Status
+	}{
+		"not there":                   {errGone, 10, job.StatusFailed},
+		"at an address of the inside": {errHome, 1, job.StatusCompleted},
+		"the store is away":           {errAway, 10, job.StatusCompleted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := &shelf{}
+			for range 100 {
+				s.fails = append(s.fails, c.err)
+			}
+			exacg := answers(picture)
+			b := newBench(t, exacg, keptBy(s))
+			tries := 1
+			for ; ; tries++ {
+				if _, again := pause(b.process(t.Context())); !again {
+					break
+				}
+			}
+			j := b.job()
+			if j.Status != c.status || tries != c.tries || len(exacg.calls) != 1 {
+				t.Errorf("job is %s after %d tries and %d calls, want %s after %d and 1", j.Status, tries, len(exacg.calls), c.status, c.tries)
+			}
+			if j.Status == job.StatusCompleted && j.Pictures[0].Image.URL != "https://example.com/a.png" {
+				t.Errorf("handed out is %+v", j.Pictures[0].Image)
+			}
+		})
+	}
+}
+
+// A job that ends while its picture is stored leaves no file; one that was paid for is still told of.
+func TestEndsWhileItIsKept(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]func(context.Context) (imagegen.Drawing, error){"by URL": picture, "as bytes": inBytes} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			redistest.Both(t, func(t *testing.T, url string) {
+				s := &shelf{deaf: true}
+				b := newBenchOn(t, url, answers(answer), keptBy(s))
+				s.while = func() {
+					if _, err := b.store.Cancel(t.Context(), b.task.Job, nil, false); err != nil {
+						t.Error(err)
+					}
+				}
+				if err := b.process(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				j := b.job()
+				if j.Status != job.StatusCancelled || len(s.gone) != 1 || s.gone[0] != "abc.png" {
+					t.Errorf("job is %s, discarded %v", j.Status, s.gone)
+				}
+				wantEntries(t, j, "exacg ok yes")
+				if image := j.Pictures[0].Image; (image != nil) != (name == "by URL") {
+					t.Errorf("the cancelled job has %+v", image)
+				}
+			})
+		})
+	}
+}
+
+// Bytes that cannot be stored are given up when nobody wants them any more.
+func TestCancellingEndsTheWaitForTheStore(t *testing.T) {
+	t.Parallel()
+	s := &shelf{}
+	for range 1000 {
+		s.fails = append(s.fails, errAway)
+	}
+	b := newBench(t, answers(inBytes), keptBy(s))
+	done := make(chan error, 1)
+	go func() { done <- b.process(context.Background()) }()
+	for tried := false; !tried; {
+		s.mu.Lock()
+		tried = len(s.stems) > 1
+		s.mu.Unlock()
+	}
+	if _, err := b.store.Cancel(t.Context(), b.task.Job, nil, false); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Errorf("the errand ended with %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("it goes on")
+	}
 }
 
 // What cannot be handed out is not bought again.
