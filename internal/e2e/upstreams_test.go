@@ -255,6 +255,46 @@ func TestTheNextUpstreamOfAList(t *testing.T) {
 	}
 }
 
+// Jobs that cannot go elsewhere are there when their upstream is back, whatever other models may do meanwhile.
+func TestHeldJobsGoOnWhenTheirUpstreamIsBack(t *testing.T) {
+	t.Parallel()
+	one, two := newBackend(t, simupstream.Config{}), newBackend(t, simupstream.Config{})
+	g := newGateway(t, configured(t, "models:\n  - {id: Single, model_index: 1, upstream: two}\n  - {id: List, model_index: 2, upstream: [two, one]}\nupstreams:\n"+
+		one.entry("one", "")+two.entry("two", ""), "BREAKER_COOLDOWN=1s"))
+	c := g.as(clientKey)
+	two.dead.Store(true)
+	single := c.orderAll("Single", 20)
+	list := c.orderAll("List", 5)
+	c.wantCompleted(list, patience) // by the other upstream, meanwhile
+	two.dead.Store(false)
+	back := time.Now()
+	c.wantCompleted(single, patience)
+	// The pauses are 1, 2, 4 and 8 s, so the next probe is at most 8 s away.
+	if took := time.Since(back); took > 20*time.Second {
+		t.Errorf("the jobs were done %v after their upstream was back", took)
+	}
+}
+
+// An upstream that failed once, and that nobody has needed since, is tried again when the first of its list dies.
+func TestTheNextUpstreamIsNotForgotten(t *testing.T) {
+	t.Parallel()
+	one, two := newBackend(t, simupstream.Config{}), newBackend(t, simupstream.Config{})
+	g := newGateway(t, configured(t, "models:\n  - {id: List, model_index: 1, upstream: [one, two]}\n  - {id: Two, model_index: 2, upstream: two}\nupstreams:\n"+
+		one.entry("one", "")+two.entry("two", ""), "BREAKER_COOLDOWN=1s", "BREAKER_THRESHOLD=1", "MAX_ATTEMPTS=1"))
+	c := g.as(clientKey)
+	two.dead.Store(true)
+	if r := c.do(http.MethodPost, "/v1/chat/completions", map[string]any{"model": "Two", "prompt": "a cat"}); r.status != http.StatusBadGateway {
+		t.Fatalf("a dead upstream: %d %s", r.status, r.body)
+	}
+	two.dead.Store(false)
+	one.dead.Store(true)
+	began := time.Now()
+	c.wantCompleted(c.orderAll("List", 20), patience)
+	if took := time.Since(began); took > 20*time.Second || two.Calls() != 21 {
+		t.Errorf("done after %v, with %d calls to the second upstream", took, two.Calls()-1)
+	}
+}
+
 // Of two keys the refused one rests, and the other draws; no job notices.
 func TestARefusedKeyRests(t *testing.T) {
 	t.Parallel()
