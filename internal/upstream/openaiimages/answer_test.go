@@ -77,20 +77,22 @@ func TestFailures(t *testing.T) {
 		Billed    imagegen.Billed
 		Transient bool
 		Kind      imagegen.Kind
+		Doubtful  bool
 		Message   string
 	}
 	const unavailable = "the image service is not available to this gateway at the moment"
-	quota := verdict{imagegen.OutcomeQuota, imagegen.BilledNo, false, imagegen.KindUpstreamAccount, unavailable}
-	auth := verdict{imagegen.OutcomeAuth, imagegen.BilledNo, false, imagegen.KindUpstreamAccount, unavailable}
-	missing := verdict{imagegen.OutcomeRefused, imagegen.BilledNo, false, imagegen.KindUpstreamUnavailable, unavailable}
-	busy := verdict{imagegen.OutcomeRateLimited, imagegen.BilledNo, true, imagegen.KindUpstreamError, "the image service is busy"}
-	broken := verdict{imagegen.OutcomeStatus, imagegen.BilledUnknown, true, imagegen.KindUpstreamError, "the image service failed (HTTP 500)"}
-	garbled := verdict{imagegen.OutcomeMalformed, imagegen.BilledUnknown, true, imagegen.KindUpstreamError, "the image service gave an answer that cannot be used"}
+	quota := verdict{imagegen.OutcomeQuota, imagegen.BilledNo, false, imagegen.KindUpstreamAccount, false, unavailable}
+	said := verdict{imagegen.OutcomeQuota, imagegen.BilledNo, false, imagegen.KindUpstreamAccount, true, unavailable} // in words alone
+	auth := verdict{imagegen.OutcomeAuth, imagegen.BilledNo, false, imagegen.KindUpstreamAccount, false, unavailable}
+	missing := verdict{imagegen.OutcomeRefused, imagegen.BilledNo, false, imagegen.KindUpstreamUnavailable, false, unavailable}
+	busy := verdict{imagegen.OutcomeRateLimited, imagegen.BilledNo, true, imagegen.KindUpstreamError, false, "the image service is busy"}
+	broken := verdict{imagegen.OutcomeStatus, imagegen.BilledUnknown, true, imagegen.KindUpstreamError, false, "the image service failed (HTTP 500)"}
+	garbled := verdict{imagegen.OutcomeMalformed, imagegen.BilledUnknown, true, imagegen.KindUpstreamError, false, "the image service gave an answer that cannot be used"}
 	refused := func(message string) verdict {
-		return verdict{imagegen.OutcomeRefused, imagegen.BilledNo, false, imagegen.KindUpstreamRejected, message}
+		return verdict{imagegen.OutcomeRefused, imagegen.BilledNo, false, imagegen.KindUpstreamRejected, false, message}
 	}
 	content := func(message string) verdict {
-		return verdict{imagegen.OutcomeRefused, imagegen.BilledNo, false, imagegen.KindContentPolicy, message}
+		return verdict{imagegen.OutcomeRefused, imagegen.BilledNo, false, imagegen.KindContentPolicy, false, message}
 	}
 	for name, c := range map[string]struct {
 		status int
@@ -104,6 +106,7 @@ func TestFailures(t *testing.T) {
 		"quota":                     {429, `{"error":{"message":"You exceeded your current quota","type":"insufficient_quota","param":null,"code":"insufficient_quota"}}`, quota},
 		"billing limit":             {400, `{"error":{"message":"Billing hard limit has been reached","type":"invalid_request_error","param":null,"code":"billing_hard_limit_reached"}}`, quota},
 		"quota of a relay":          {403, `{"error":{"message":"用户额度不足","type":"new_api_error","code":"insufficient_user_quota"}}`, quota},
+		"quota, in words":           {400, `{"error":{"message":"Insufficient balance","type":"invalid_request_error","param":null,"code":null}}`, said},
 		"rate limit":                {429, `{"error":{"message":"Rate limit reached for images per minute","type":"requests","param":null,"code":"rate_limit_exceeded"}}`, busy},
 		"key":                       {401, `{"error":{"message":"Incorrect API key provided: sk-proj-****","type":"invalid_request_error","param":null,"code":"invalid_api_key"}}`, auth},
 		"organization":              {403, `{"error":{"message":"Your organization must be verified","type":"invalid_request_error","param":null,"code":null}}`, auth},
@@ -132,7 +135,7 @@ func TestFailures(t *testing.T) {
 			if e == nil {
 				t.Fatal("got a picture, want a failure")
 			}
-			got := verdict{e.Outcome, e.Billed, e.Transient, e.Kind, e.Message}
+			got := verdict{e.Outcome, e.Billed, e.Transient, e.Kind, e.Doubtful, e.Message}
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("%v (-want +got):\n%s", e, diff)
 			}

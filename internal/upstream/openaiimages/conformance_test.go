@@ -39,6 +39,7 @@ func TestConformance(t *testing.T) {
 			send(w, status, map[string]any{"error": map[string]any{"message": message, "type": "invalid_request_error", "param": nil, "code": nil}})
 		},
 		LacksModel: true,
+		SaysPoints: true,
 		MaxReply:   44_739_244 + 1<<20,
 	})
 }
