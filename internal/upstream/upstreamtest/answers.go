@@ -107,9 +107,12 @@ func (p Protocol) statuses() map[string]statusCase {
 	}
 	limited := later(imagegen.OutcomeRateLimited, imagegen.BilledNo)
 	limited.RetryAfter = 7 * time.Second
-	missing := refused
-	if p.LacksModel {
-		missing.Kind, missing.Elsewhere = imagegen.KindUpstreamUnavailable, true
+	missing := func(lacks bool) want {
+		w := refused
+		if lacks {
+			w.Kind, w.Elsewhere = imagegen.KindUpstreamUnavailable, true
+		}
+		return w
 	}
 	pointless := refused
 	if p.SaysPoints {
@@ -120,8 +123,8 @@ func (p Protocol) statuses() map[string]statusCase {
 	return map[string]statusCase{
 		"400":                  {decline(400, "the prompt is not allowed"), refused},
 		"400 about points":     {decline(400, "insufficient points"), pointless},
-		"404":                  {decline(404, "no such model"), missing},
-		"404 page":             {page(404, html), missing},
+		"404":                  {decline(404, "no such model"), missing(p.LacksModel)},
+		"404 page":             {page(404, html), missing(p.LacksEndpoint)},
 		"422":                  {decline(422, "bad size"), refused},
 		"401":                  {decline(401, "invalid key"), account(imagegen.OutcomeAuth)},
 		"403":                  {decline(403, "forbidden"), account(imagegen.OutcomeAuth)},

@@ -39,9 +39,9 @@ type Protocol struct {
 	Data func(w http.ResponseWriter, picture []byte)
 	// Decline answers with a failure that says message.
 	Decline func(w http.ResponseWriter, status int, message string)
-	// LacksModel says that a 404 means a model or an endpoint that the server does not have, which is not the request's
-	// fault. Otherwise it is any other refusal.
-	LacksModel bool
+	// LacksModel says that a failure with 404 means a model that the server does not have, and LacksEndpoint that a page with
+	// 404 means an endpoint: neither is the request's fault. Otherwise it is any other refusal.
+	LacksModel, LacksEndpoint bool
 	// SaysPoints says that the server tells in words when our account is out of points. Otherwise no words mean that.
 	SaysPoints bool
 	// MaxReply is how long a success may be, in bytes; 0: 1 MiB.
