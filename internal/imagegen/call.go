@@ -39,7 +39,8 @@ type CallError struct {
 	Transient bool // another attempt may succeed
 	// NotUpstream says that the failure is not the upstream's, and says nothing of it: the picture to edit could not be had.
 	NotUpstream bool
-	// Doubtful says that the refusal of our account was read out of its words alone: the request may have brought them about.
+	// Doubtful says that the refusal of our account was read out of its words alone, not out of a status or a code: the
+	// request may have brought them about.
 	Doubtful bool
 	// RetryAfter is the pause the upstream asked for; zero: none.
 	RetryAfter time.Duration

@@ -78,7 +78,9 @@ func judge(rep Reply, a Answer, said string) *imagegen.CallError {
 	case status == http.StatusForbidden: // not JSON: a bot wall in front of the upstream, which lets us through later
 		return declinedForNow(imagegen.OutcomeStatus, failedWith(status))
 	case a.Declined && saysQuota(said):
-		return Account(imagegen.OutcomeQuota)
+		e := Account(imagegen.OutcomeQuota)
+		e.Doubtful = true // withoutEchoes cannot know every way to repeat a request
+		return e
 	case a.Declined && saysBusy(said):
 		return declinedForNow(imagegen.OutcomeRateLimited, messageBusy)
 	case status >= 400 && status < 500, status < 300 && a.Declined:

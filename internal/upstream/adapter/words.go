@@ -3,8 +3,6 @@ package adapter
 import (
 	"regexp"
 	"strings"
-
-	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 )
 
 var busyWords = []string{"busy", "try again", "too many", "rate limit", "繁忙", "稍后", "排队"}
@@ -26,21 +24,4 @@ var quotaWords = regexp.MustCompile(`(?i)(?:^|[^a-z])(?:points|quota|balance|(?:
 // limit is not, even where its text calls it a quota.
 func saysQuota(text string) bool {
 	return quotaWords.MatchString(text) && !strings.Contains(strings.ToLower(text), "rate limit")
-}
-
-// withoutEchoes takes the order's prompts out of what the upstream said, so that a prompt about a busy street or a
-// balance does not decide what a refusal of it means. Short prompts stay: taking "quota" out of a message about the
-// quota would do harm, and a word or two rarely matter.
-func withoutEchoes(text string, o imagegen.Order) string {
-	const minEcho = 12 // bytes
-	prompts := []string{o.Prompt}
-	if o.NegativePrompt != nil {
-		prompts = append(prompts, *o.NegativePrompt)
-	}
-	for _, p := range prompts {
-		if p = oneLine(p); len(p) >= minEcho { // as what was said is one line
-			text = strings.ReplaceAll(text, p, " ")
-		}
-	}
-	return text
 }

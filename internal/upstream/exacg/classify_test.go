@@ -1,6 +1,7 @@
 package exacg_test
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -50,18 +51,20 @@ func TestAnswers(t *testing.T) {
 		Billed    imagegen.Billed
 		Transient bool
 		Kind      imagegen.Kind
+		Doubtful  bool
 		Message   string
 	}
 	const account = "the image service is not available to this gateway at the moment"
-	quota := verdict{imagegen.OutcomeQuota, imagegen.BilledNo, false, imagegen.KindUpstreamAccount, account}
-	auth := verdict{imagegen.OutcomeAuth, imagegen.BilledNo, false, imagegen.KindUpstreamAccount, account}
-	busy := verdict{imagegen.OutcomeRateLimited, imagegen.BilledNo, true, imagegen.KindUpstreamError, "the image service is busy"}
-	garbled := verdict{imagegen.OutcomeMalformed, imagegen.BilledUnknown, true, imagegen.KindUpstreamError, "the image service gave an answer that cannot be used"}
+	quota := verdict{imagegen.OutcomeQuota, imagegen.BilledNo, false, imagegen.KindUpstreamAccount, false, account}
+	said := verdict{imagegen.OutcomeQuota, imagegen.BilledNo, false, imagegen.KindUpstreamAccount, true, account} // in words alone
+	auth := verdict{imagegen.OutcomeAuth, imagegen.BilledNo, false, imagegen.KindUpstreamAccount, false, account}
+	busy := verdict{imagegen.OutcomeRateLimited, imagegen.BilledNo, true, imagegen.KindUpstreamError, false, "the image service is busy"}
+	garbled := verdict{imagegen.OutcomeMalformed, imagegen.BilledUnknown, true, imagegen.KindUpstreamError, false, "the image service gave an answer that cannot be used"}
 	refused := func(message string) verdict {
-		return verdict{imagegen.OutcomeRefused, imagegen.BilledNo, false, imagegen.KindUpstreamRejected, message}
+		return verdict{imagegen.OutcomeRefused, imagegen.BilledNo, false, imagegen.KindUpstreamRejected, false, message}
 	}
 	failed := func(billed imagegen.Billed, message string) verdict {
-		return verdict{imagegen.OutcomeStatus, billed, true, imagegen.KindUpstreamError, message}
+		return verdict{imagegen.OutcomeStatus, billed, true, imagegen.KindUpstreamError, false, message}
 	}
 	for name, c := range map[string]struct {
 		status int
@@ -85,11 +88,11 @@ func TestAnswers(t *testing.T) {
 		"稍后 at 500":                     {500, `{"success":false,"error":"请稍后"}`, busy},
 		"排队 at 200":                     {200, `{"success":false,"error":"排队中"}`, busy},
 		"429 about a quota":             {429, `{"success":false,"error":"quota"}`, busy},
-		"points at 200":                 {200, `{"success":false,"error":"Insufficient points: 3 left"}`, quota},
-		"points at 400":                 {400, `{"success":false,"error":"remaining_points is 0"}`, quota},
-		"积分 and 稍后":                     {200, `{"success":false,"error":"积分不足，请充值后稍后再试"}`, quota},
+		"points at 200":                 {200, `{"success":false,"error":"Insufficient points: 3 left"}`, said},
+		"points at 400":                 {400, `{"success":false,"error":"remaining_points is 0"}`, said},
+		"积分 and 稍后":                     {200, `{"success":false,"error":"积分不足，请充值后稍后再试"}`, said},
 		"余额":                            {403, `{"success":false,"error":"余额不足"}`, auth},
-		"点数不足":                          {200, `{"success":false,"message":"点数不足"}`, quota},
+		"点数不足":                          {200, `{"success":false,"message":"点数不足"}`, said},
 		"not enough credits":            {402, `{"detail":1}`, quota},
 		"401 that says busy":            {401, `{"success":false,"error":"busy"}`, auth},
 		"401 page":                      {401, `<html></html>`, auth},
@@ -117,7 +120,7 @@ func TestAnswers(t *testing.T) {
 			if e == nil {
 				t.Fatal("got a picture, want a failure")
 			}
-			got := verdict{e.Outcome, e.Billed, e.Transient, e.Kind, e.Message}
+			got := verdict{e.Outcome, e.Billed, e.Transient, e.Kind, e.Doubtful, e.Message}
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("%v (-want +got):\n%s", e, diff)
 			}
@@ -131,6 +134,11 @@ func TestAnEchoedPromptDecidesNothing(t *testing.T) {
 	o := imagegen.Order{Prompt: "a busy street, points of light", NegativePrompt: &negative, Width: 64, Height: 64, Steps: 1}
 	_, e := ask(t, answers{status: 200, body: `{"success":false,"error":"not allowed: a busy street, points of light (too many fingers, blurry)"}`}, o)
 	if e == nil || e.Outcome != imagegen.OutcomeRefused {
+		t.Errorf("got %v, want a refusal", e)
+	}
+	o.Extra = map[string]json.RawMessage{"style": []byte(`"balance"`)}
+	_, e = ask(t, answers{status: 400, body: `{"success":false,"error":"unknown style 'balance'"}`}, o)
+	if e == nil || e.Outcome != imagegen.OutcomeRefused || e.Message != "unknown style 'balance'" {
 		t.Errorf("got %v, want a refusal", e)
 	}
 }

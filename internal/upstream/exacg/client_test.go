@@ -52,6 +52,7 @@ func TestConformance(t *testing.T) {
 			w.WriteHeader(status)
 			_ = json.NewEncoder(w).Encode(map[string]any{"success": false, "error": message})
 		},
+		SaysPoints: true,
 	})
 }
 

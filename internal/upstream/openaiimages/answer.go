@@ -110,7 +110,9 @@ func verdict(status int, why failure) *imagegen.CallError {
 		return nil
 	case says(contentCodes):
 		return adapter.Refused(imagegen.KindContentPolicy)
-	case code == "model_not_found", status == http.StatusNotFound, status == http.StatusMethodNotAllowed:
+	case code == "model_not_found", status == http.StatusMethodNotAllowed:
+		return adapter.Unavailable()
+	case status == http.StatusNotFound && (why.Param == "" || why.Param == "model"): // else a parameter names what is not there
 		return adapter.Unavailable()
 	case status == http.StatusBadRequest && why.Param == "model": // which the client has no say in
 		return adapter.Unavailable()

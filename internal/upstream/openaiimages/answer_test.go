@@ -77,20 +77,22 @@ func TestFailures(t *testing.T) {
 		Billed    imagegen.Billed
 		Transient bool
 		Kind      imagegen.Kind
+		Doubtful  bool
 		Message   string
 	}
 	const unavailable = "the image service is not available to this gateway at the moment"
-	quota := verdict{imagegen.OutcomeQuota, imagegen.BilledNo, false, imagegen.KindUpstreamAccount, unavailable}
-	auth := verdict{imagegen.OutcomeAuth, imagegen.BilledNo, false, imagegen.KindUpstreamAccount, unavailable}
-	missing := verdict{imagegen.OutcomeRefused, imagegen.BilledNo, false, imagegen.KindUpstreamUnavailable, unavailable}
-	busy := verdict{imagegen.OutcomeRateLimited, imagegen.BilledNo, true, imagegen.KindUpstreamError, "the image service is busy"}
-	broken := verdict{imagegen.OutcomeStatus, imagegen.BilledUnknown, true, imagegen.KindUpstreamError, "the image service failed (HTTP 500)"}
-	garbled := verdict{imagegen.OutcomeMalformed, imagegen.BilledUnknown, true, imagegen.KindUpstreamError, "the image service gave an answer that cannot be used"}
+	quota := verdict{imagegen.OutcomeQuota, imagegen.BilledNo, false, imagegen.KindUpstreamAccount, false, unavailable}
+	said := verdict{imagegen.OutcomeQuota, imagegen.BilledNo, false, imagegen.KindUpstreamAccount, true, unavailable} // in words alone
+	auth := verdict{imagegen.OutcomeAuth, imagegen.BilledNo, false, imagegen.KindUpstreamAccount, false, unavailable}
+	missing := verdict{imagegen.OutcomeRefused, imagegen.BilledNo, false, imagegen.KindUpstreamUnavailable, false, unavailable}
+	busy := verdict{imagegen.OutcomeRateLimited, imagegen.BilledNo, true, imagegen.KindUpstreamError, false, "the image service is busy"}
+	broken := verdict{imagegen.OutcomeStatus, imagegen.BilledUnknown, true, imagegen.KindUpstreamError, false, "the image service failed (HTTP 500)"}
+	garbled := verdict{imagegen.OutcomeMalformed, imagegen.BilledUnknown, true, imagegen.KindUpstreamError, false, "the image service gave an answer that cannot be used"}
 	refused := func(message string) verdict {
-		return verdict{imagegen.OutcomeRefused, imagegen.BilledNo, false, imagegen.KindUpstreamRejected, message}
+		return verdict{imagegen.OutcomeRefused, imagegen.BilledNo, false, imagegen.KindUpstreamRejected, false, message}
 	}
 	content := func(message string) verdict {
-		return verdict{imagegen.OutcomeRefused, imagegen.BilledNo, false, imagegen.KindContentPolicy, message}
+		return verdict{imagegen.OutcomeRefused, imagegen.BilledNo, false, imagegen.KindContentPolicy, false, message}
 	}
 	for name, c := range map[string]struct {
 		status int
@@ -104,6 +106,7 @@ func TestFailures(t *testing.T) {
 		"quota":                     {429, `{"error":{"message":"You exceeded your current quota","type":"insufficient_quota","param":null,"code":"insufficient_quota"}}`, quota},
 		"billing limit":             {400, `{"error":{"message":"Billing hard limit has been reached","type":"invalid_request_error","param":null,"code":"billing_hard_limit_reached"}}`, quota},
 		"quota of a relay":          {403, `{"error":{"message":"用户额度不足","type":"new_api_error","code":"insufficient_user_quota"}}`, quota},
+		"quota, in words":           {400, `{"error":{"message":"Insufficient balance","type":"invalid_request_error","param":null,"code":null}}`, said},
 		"rate limit":                {429, `{"error":{"message":"Rate limit reached for images per minute","type":"requests","param":null,"code":"rate_limit_exceeded"}}`, busy},
 		"key":                       {401, `{"error":{"message":"Incorrect API key provided: sk-proj-****","type":"invalid_request_error","param":null,"code":"invalid_api_key"}}`, auth},
 		"organization":              {403, `{"error":{"message":"Your organization must be verified","type":"invalid_request_error","param":null,"code":null}}`, auth},
@@ -111,6 +114,9 @@ func TestFailures(t *testing.T) {
 		"a model, at 503 of relays": {503, `{"error":{"message":"no channel for it","type":"new_api_error","code":"model_not_found"}}`, missing},
 		"a model, as a value":       {400, `{"error":{"message":"Invalid value: 'foo'","type":"invalid_request_error","param":"model","code":"invalid_value"}}`, missing},
 		"a model, by vLLM":          {404, `{"object":"error","message":"The model does not exist.","type":"NotFoundError","param":null,"code":404}`, missing},
+		"a model, by vLLM of now":   {404, `{"error":{"message":"The model does not exist.","type":"NotFoundError","param":"model","code":404}}`, missing},
+		"no such URL, by OpenAI":    {404, `{"error":{"message":"Invalid URL (POST /v1/images)","type":"invalid_request_error","param":null,"code":null}}`, missing},
+		"a file, with 404":          {404, `{"error":{"message":"No such file","type":"invalid_request_error","param":"image","code":null}}`, refused("No such file")},
 		"no such endpoint":          {405, `{"detail":"Method Not Allowed"}`, missing},
 		"FastAPI, one mistake":      {422, `{"detail":[{"type":"value_error","loc":["body","size"],"msg":"Value error, size must be WIDTHxHEIGHT","input":"1"}]}`, refused("size: Value error, size must be WIDTHxHEIGHT")},
 		"FastAPI, a text":           {400, `{"detail":"Too large a size"}`, refused("Too large a size")},
@@ -132,7 +138,7 @@ func TestFailures(t *testing.T) {
 			if e == nil {
 				t.Fatal("got a picture, want a failure")
 			}
-			got := verdict{e.Outcome, e.Billed, e.Transient, e.Kind, e.Message}
+			got := verdict{e.Outcome, e.Billed, e.Transient, e.Kind, e.Doubtful, e.Message}
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("%v (-want +got):\n%s", e, diff)
 			}

@@ -38,8 +38,10 @@ func TestConformance(t *testing.T) {
 		Decline: func(w http.ResponseWriter, status int, message string) {
 			send(w, status, map[string]any{"error": map[string]any{"message": message, "type": "invalid_request_error", "param": nil, "code": nil}})
 		},
-		LacksModel: true,
-		MaxReply:   44_739_244 + 1<<20,
+		LacksModel:    true,
+		LacksEndpoint: true,
+		SaysPoints:    true,
+		MaxReply:      44_739_244 + 1<<20,
 	})
 }
 

@@ -32,13 +32,12 @@ type info struct {
 
 // read makes out what a reply says. Of a picture, it puts what is known of it into d.
 func read(rep adapter.Reply, d *imagegen.Drawing) adapter.Answer {
-	a := adapter.Answer{Verdict: verdict(rep.Status)}
 	var r reply
 	body := bytes.TrimSpace(rep.Body)
 	if len(body) == 0 || body[0] != '{' || !decode(body, &r) {
-		return a
+		return adapter.Answer{Verdict: verdict(rep.Status, "")}
 	}
-	a.JSON, a.Text = true, r.text()
+	a := adapter.Answer{JSON: true, Text: r.text(), Verdict: verdict(rep.Status, adapter.Details(r.Detail))}
 	if rep.Status == http.StatusOK {
 		a.Unusable = r.picture(d)
 	}
@@ -62,13 +61,18 @@ func (r reply) text() string {
 	return ""
 }
 
-// verdict is what the protocol makes of a status, or nil: the table knows. A server that was started without --api, or one
-// behind a wrong path, has no such endpoint: that is not the request's fault.
-func verdict(status int) *imagegen.CallError {
-	if status == http.StatusNotFound || status == http.StatusMethodNotAllowed {
+// verdict is what the protocol makes of a status and its detail, or nil: the table knows. A server that was started without
+// --api, or one behind a wrong path, has no such endpoint: that is not the request's fault. FastAPI then has the status's own
+// words as the detail; any other is the endpoint's, which answers so what it does not find of the request's.
+func verdict(status int, detail string) *imagegen.CallError {
+	ofEndpoint := detail != "" && !strings.EqualFold(detail, http.StatusText(http.StatusNotFound)) &&
+		!strings.EqualFold(detail, http.StatusText(http.StatusMethodNotAllowed))
+	switch {
+	case status == http.StatusMethodNotAllowed, status == http.StatusNotFound && !ofEndpoint:
 		return adapter.Unavailable()
+	default:
+		return nil
 	}
-	return nil
 }
 
 // picture reads the picture of a success.

@@ -37,8 +37,8 @@ func TestConformance(t *testing.T) {
 		Decline: func(w http.ResponseWriter, status int, message string) {
 			send(w, status, map[string]any{"error": "HTTPException", "detail": message, "body": "", "errors": ""})
 		},
-		LacksModel: true,
-		MaxReply:   44_739_244 + 1<<20,
+		LacksEndpoint: true,
+		MaxReply:      44_739_244 + 1<<20,
 	})
 }
 

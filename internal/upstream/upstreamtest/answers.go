@@ -1,6 +1,7 @@
 package upstreamtest
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -53,6 +54,16 @@ func (p Protocol) answers(t *testing.T) {
 			t.Errorf("got message %q, want one of our own", e.Message)
 		}
 	})
+	t.Run("a refusal that repeats the request", func(t *testing.T) {
+		t.Parallel()
+		asked := p
+		asked.Order.Prompt = "quota"
+		asked.Order.Extra = map[string]json.RawMessage{"style": json.RawMessage(`{"named":["balance"]}`)}
+		_, err := asked.call(t, ample, func(w http.ResponseWriter, _ *http.Request) {
+			p.Decline(w, http.StatusBadRequest, `no style 'balance' for the prompt "quota"`)
+		})
+		check(t, err, refused)
+	})
 	for name, c := range p.statuses() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -96,15 +107,24 @@ func (p Protocol) statuses() map[string]statusCase {
 	}
 	limited := later(imagegen.OutcomeRateLimited, imagegen.BilledNo)
 	limited.RetryAfter = 7 * time.Second
-	missing := refused
-	if p.LacksModel {
-		missing.Kind, missing.Elsewhere = imagegen.KindUpstreamUnavailable, true
+	missing := func(lacks bool) want {
+		w := refused
+		if lacks {
+			w.Kind, w.Elsewhere = imagegen.KindUpstreamUnavailable, true
+		}
+		return w
+	}
+	pointless := refused
+	if p.SaysPoints {
+		pointless = account(imagegen.OutcomeQuota)
+		pointless.Doubtful = true
 	}
 	const html = "<!DOCTYPE html><html><head><title>Just a moment...</title></head><body>checking</body></html>"
 	return map[string]statusCase{
 		"400":                  {decline(400, "the prompt is not allowed"), refused},
-		"404":                  {decline(404, "no such model"), missing},
-		"404 page":             {page(404, html), missing},
+		"400 about points":     {decline(400, "insufficient points"), pointless},
+		"404":                  {decline(404, "no such model"), missing(p.LacksModel)},
+		"404 page":             {page(404, html), missing(p.LacksEndpoint)},
 		"422":                  {decline(422, "bad size"), refused},
 		"401":                  {decline(401, "invalid key"), account(imagegen.OutcomeAuth)},
 		"403":                  {decline(403, "forbidden"), account(imagegen.OutcomeAuth)},

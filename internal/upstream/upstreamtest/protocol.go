@@ -39,9 +39,11 @@ type Protocol struct {
 	Data func(w http.ResponseWriter, picture []byte)
 	// Decline answers with a failure that says message.
 	Decline func(w http.ResponseWriter, status int, message string)
-	// LacksModel says that a 404 means a model or an endpoint that the server does not have, which is not the request's
-	// fault. Otherwise it is any other refusal.
-	LacksModel bool
+	// LacksModel says that a failure with 404 means a model that the server does not have, and LacksEndpoint that a page with
+	// 404 means an endpoint: neither is the request's fault. Otherwise it is any other refusal.
+	LacksModel, LacksEndpoint bool
+	// SaysPoints says that the server tells in words when our account is out of points. Otherwise no words mean that.
+	SaysPoints bool
 	// MaxReply is how long a success may be, in bytes; 0: 1 MiB.
 	MaxReply int
 }
@@ -88,6 +90,7 @@ type want struct {
 	RetryAfter time.Duration
 	Kind       imagegen.Kind
 	Elsewhere  bool
+	Doubtful   bool
 }
 
 // ample is a timeout that no test should reach.
@@ -108,7 +111,10 @@ func (p Protocol) call(t *testing.T, timeout time.Duration, h http.HandlerFunc) 
 func check(t *testing.T, err error, w want) {
 	t.Helper()
 	e := callError(t, err)
-	got := want{Outcome: e.Outcome, Billed: e.Billed, Transient: e.Transient, RetryAfter: e.RetryAfter, Kind: e.Kind, Elsewhere: e.Elsewhere()}
+	got := want{
+		Outcome: e.Outcome, Billed: e.Billed, Transient: e.Transient, RetryAfter: e.RetryAfter, Kind: e.Kind,
+		Elsewhere: e.Elsewhere(), Doubtful: e.Doubtful,
+	}
 	if diff := cmp.Diff(w, got); diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
