@@ -24,6 +24,9 @@ const (
 	// long one of asynq's dequeues is held before the next wait begins: asynq dates the 30 s lease of a task from the
 	// moment it asks, so a task handed over much later would start with a lease that has run out.
 	idleWait = 5 * time.Second
+	// slotWait is how soon a worker looks again for a slot that it was refused: a slot whose worker died comes free without a
+	// token.
+	slotWait = 2 * time.Second
 	// backoffMin and backoffMax are the pauses between looks for a Redis that failed.
 	backoffMin = 100 * time.Millisecond
 	backoffMax = 2 * time.Second
@@ -55,7 +58,7 @@ type dispatcher struct {
 	pass    map[string]bool // queues not yet asked for in this pass, and whether a task may be taken there
 	divert  map[string]bool // queues whose tasks are taken in this pass to go to another upstream, without a call
 	scans   map[string]scan // by upstream that is held back: what is left to be looked through
-	heldFor time.Duration   // how long until an upstream with tasks that wait is asked again; 0: none is held back
+	heldFor time.Duration   // how long until an upstream with tasks that wait is asked again; 0: none does
 	credits credits         // of the lanes, at the last picture taken
 	served  credits         // what credits become when this pass takes a picture
 	backlog bool            // deliveries wait for a slot of theirs
@@ -257,16 +260,19 @@ func (d *dispatcher) holdBack(waiting map[string]int) {
 	}
 }
 
-// holdQueues takes the queues of an upstream out of what waits but for those from which tasks are sent elsewhere. Where they
-// are held for a pause, it is noted when to look again.
+// holdQueues takes the queues of an upstream out of what waits but for those from which tasks are sent elsewhere, and notes
+// when to look again: in a pause that ends at until, or for a slot.
 func (d *dispatcher) holdQueues(upstream string, pause bool, until time.Time, waiting map[string]int) {
-	left := max(time.Until(until), time.Millisecond)
+	left := slotWait
+	if pause {
+		left = max(time.Until(until), time.Millisecond)
+	}
 	for _, lane := range job.Lanes() {
 		queue := job.QueueName(upstream, lane)
 		if d.divert[queue] {
 			continue
 		}
-		if pause && waiting[queue] > 0 && (d.heldFor == 0 || left < d.heldFor) {
+		if waiting[queue] > 0 && (d.heldFor == 0 || left < d.heldFor) {
 			d.heldFor = left
 		}
 		delete(waiting, queue)
@@ -430,7 +436,7 @@ func (d *dispatcher) pop(ctx context.Context, wait time.Duration) ([]string, err
 	}
 	if wait < idleWait {
 		// go-redis' own command knows whole seconds only. This one is bounded by the client's read timeout.
-		args = append(args, strconv.FormatFloat(min(wait, time.Second).Seconds(), 'f', 3, 64))
+		args = append(args, strconv.FormatFloat(min(wait, slotWait).Seconds(), 'f', 3, 64))
 		cmd := redis.NewStringSliceCmd(ctx, args...)
 		_ = d.listen.Process(ctx, cmd)
 		return cmd.Result() //nolint:wrapcheck // not looked at

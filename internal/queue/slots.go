@@ -163,7 +163,7 @@ func (s *slots) retry(upstream string) {
 func (s *slots) refuse(upstream string, all bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	until := time.Now().Add(idleWait)
+	until := time.Now().Add(slotWait - slotWait/20) // over when the next look comes
 	s.refused[upstream] = until
 	if all {
 		for u := range s.limits.upstreams {
