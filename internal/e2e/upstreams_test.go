@@ -200,13 +200,15 @@ func rounds(n, atOnce int) int { return (n + atOnce - 1) / atOnce }
 func TestUpstreamDies(t *testing.T) {
 	t.Parallel()
 	const jobs = 100
-	up := newBackend(t, simupstream.Config{Latency: 500 * time.Millisecond})
+	up := newBackend(t, simupstream.Config{Latency: time.Second})
 	s := configured(t, "models:\n  - {id: Z-Image, model_index: 5}\nupstreams:\n"+up.entry("exacg", ""))
+	s.noWorker = true
 	g := newGateway(t, s)
-	second := g.startWorker()
 	c := g.as(clientKey)
 	ids := c.orderAll("Z-Image", jobs)
-	waitUntil(t, "the upstream is busy", patience, func() bool { return up.InFlight() == 20 })
+	g.worker = g.startWorker()
+	second := g.startWorker()
+	waitUntil(t, "the upstream is busy", patience, func() bool { return up.InFlight() >= 15 })
 	up.dead.Store(true)
 	inFlight, before := up.InFlight(), up.Calls()
 	time.AfterFunc(20*time.Second, func() { up.dead.Store(false) })

@@ -81,7 +81,7 @@ func (c *Copier) Copy(ctx context.Context, jobID, stem string, d imagegen.Drawin
 	}
 	copied := Copied{Name: stem + p.Format.Extension(), Format: p.Format}
 	copied.Width, copied.Height, _ = picture.Size(p)
-	if err := c.store.Put(ctx, copied.Name, jobID, p); err != nil {
+	if err := c.store.put(ctx, copied.Name, jobID, p, patientTimeout); err != nil {
 		return Copied{}, &CopyError{Err: err}
 	}
 	return copied, nil

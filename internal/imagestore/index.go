@@ -29,8 +29,8 @@ func parseEntry(member string) (e entry, ok bool) {
 }
 
 // note notes a picture, unless it is already.
-func (s *Store) note(ctx context.Context, e entry, due time.Time) error {
-	ctx, cancel := context.WithTimeout(ctx, noteTimeout)
+func (s *Store) note(ctx context.Context, e entry, due time.Time, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	_, err := s.redis.TxPipelined(ctx, func(p redis.Pipeliner) error {
 		p.ZAddNX(ctx, dueKey, redis.Z{Score: score(due), Member: e.member()})

@@ -16,6 +16,8 @@ import (
 const (
 	// noteTimeout is how long Redis may take: whoever uploads is told of an outage within two seconds.
 	noteTimeout = 1500 * time.Millisecond
+	// patientTimeout is the same where nobody waits for an answer.
+	patientTimeout = 15 * time.Second
 	// putTimeout is the longest that writing one picture may take, all tries together.
 	putTimeout = time.Minute
 )
@@ -109,13 +111,17 @@ func (s *Store) Close() error {
 // picture needs another name. What a bucket does not take is kept in Redis, so an error means that Redis failed, too, or
 // that ctx ended.
 func (s *Store) Put(ctx context.Context, name, jobID string, p picture.Picture) error {
+	return s.put(ctx, name, jobID, p, noteTimeout)
+}
+
+func (s *Store) put(ctx context.Context, name, jobID string, p picture.Picture, redisTimeout time.Duration) error {
 	if f, ok := formatOf(name); !ok || f != p.Format {
 		return fmt.Errorf("keep picture %q of job %s: the name is not one of a %s picture", name, jobID, p.Format)
 	}
 	ctx, cancel := context.WithTimeout(ctx, putTimeout)
 	defer cancel()
 	due := time.Now().Add(s.retention)
-	if err := s.note(ctx, entry{name: name, job: jobID}, due); err != nil {
+	if err := s.note(ctx, entry{name: name, job: jobID}, due, redisTimeout); err != nil {
 		return err
 	}
 	place, err := s.place(ctx, name, jobID, p, due)
@@ -129,7 +135,7 @@ func (s *Store) Put(ctx context.Context, name, jobID string, p picture.Picture) 
 		return nil
 	}
 	// A sweep that did not find the picture yet may have forgotten it.
-	return s.note(ctx, entry{name: name, job: jobID}, time.Now().Add(s.retention))
+	return s.note(ctx, entry{name: name, job: jobID}, time.Now().Add(s.retention), redisTimeout)
 }
 
 // place writes the picture into the bucket, or else into Redis.
