@@ -12,7 +12,10 @@ import (
 type Move struct {
 	From string // the upstream it waits for
 	// Refused says that this one will not draw it, for reasons of its own.
-	Refused     bool
+	Refused bool
+	// Repeatable says that the last call, if any, may be repeated although it may have been paid for. Who does not know
+	// leaves that to the next upstream's rule.
+	Repeatable  bool
 	To          []string // in the order in which they are tried
 	MaxAttempts int      // for each of them
 }
@@ -31,7 +34,7 @@ type Moved struct {
 func (s *Store) Move(ctx context.Context, t Task, m Move) (Moved, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	args := []any{t.Image, t.Generation, m.From, m.Refused, m.MaxAttempts, string(t.Lane())}
+	args := []any{t.Image, t.Generation, m.From, m.Refused, m.MaxAttempts, string(t.Lane()), m.Repeatable}
 	for _, u := range m.To {
 		args = append(args, u)
 	}

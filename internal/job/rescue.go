@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 )
 
@@ -53,10 +55,19 @@ func (s *Sweeper) rescue(ctx context.Context, t Task, served []string) error {
 		}
 		return nil
 	}
-	log.ErrorContext(ctx, "picture given up: no worker serves any upstream of its model")
-	end, err := s.store.Finish(ctx, t, "sweeper", Finish{Verdict: FinishFailed, Error: &imagegen.Error{
+	f := Finish{Verdict: FinishFailed, Error: &imagegen.Error{
 		Kind: imagegen.KindUpstreamAccount, Message: "Nothing in this gateway draws for the job's model any more.",
-	}})
+	}}
+	bought, ok, err := s.store.bought(ctx, t)
+	switch {
+	case err != nil:
+		return err
+	case ok: // it is paid for, and nobody is left to copy it
+		f = Finish{Verdict: FinishDone, Image: &bought}
+	default:
+		log.ErrorContext(ctx, "picture given up: no worker serves any upstream of its model")
+	}
+	end, err := s.store.Finish(ctx, t, "sweeper", f)
 	if err != nil {
 		return err
 	}
@@ -64,6 +75,23 @@ func (s *Sweeper) rescue(ctx context.Context, t Task, served []string) error {
 		err = s.queue.Enqueue(ctx, WebhookTask(t.Job))
 	}
 	return errors.Join(err, s.queue.Remove(ctx, t))
+}
+
+// bought returns the picture that is drawn and waits to be copied; ok is false where there is none.
+func (s *Store) bought(ctx context.Context, t Task) (image imagegen.Image, ok bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	text, err := s.client.HGet(ctx, recordKey(t.Job), pictureField("d", t.Image)).Result()
+	if errors.Is(err, redis.Nil) {
+		return image, false, nil
+	}
+	if err == nil {
+		err = json.Unmarshal([]byte(text), &image)
+	}
+	if err != nil {
+		return image, false, fmt.Errorf("read what was bought for task %s: %w", t.ID(), err)
+	}
+	return image, true, nil
 }
 
 // upstreams returns those of a job's model.

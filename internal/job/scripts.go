@@ -172,7 +172,7 @@ return {status, expires, hook}
 //
 //	KEYS[1] record
 //	ARGV    image, generation, upstream, it refused for its own reasons (1|0), most counted calls to an upstream, lane,
-//	        the other upstreams in the order in which they are tried
+//	        its last call may be repeated (1|0), the other upstreams in the order in which they are tried
 //	returns {generation, queue, class}; {-1, "", ""} where none may be asked; {0, "", ""} where there is nothing to move
 var moveScript = redis.NewScript(luaNow + `
 local i = ARGV[1]
@@ -181,11 +181,11 @@ if (r[1] ~= "queued" and r[1] ~= "in_progress") or r[2] ~= "pending" then return
 if tonumber(r[3]) == tonumber(ARGV[2]) + 1 then return {tonumber(r[3]), r[7], r[6]} end
 if r[3] ~= ARGV[2] or (r[4] and r[4] ~= "" and tonumber(r[5]) > now()) then return {0, "", ""} end
 if ARGV[4] == "1" then redis.call("HSET", KEYS[1], "n" .. i .. "." .. ARGV[3], ARGV[5]) end
-for k = 7, #ARGV do
+for k = 8, #ARGV do
   if tonumber(redis.call("HGET", KEYS[1], "n" .. i .. "." .. ARGV[k]) or "0") < tonumber(ARGV[5]) then
     local queue = ARGV[k] .. "-" .. ARGV[6]
     redis.call("HSET", KEYS[1], "q" .. i, queue)
-    redis.call("HDEL", KEYS[1], "x" .. i) -- whether that call may be repeated was for its own upstream to say
+    if ARGV[7] == "1" then redis.call("HDEL", KEYS[1], "x" .. i) end
     return {redis.call("HINCRBY", KEYS[1], "g" .. i, 1), queue, r[6]}
   end
 end

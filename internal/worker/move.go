@@ -61,7 +61,8 @@ func (c *call) move(ctx context.Context, to []string, refused bool) (bool, error
 	if to = c.served(recording, to); len(to) == 0 {
 		return false, nil
 	}
-	m := job.Move{From: c.upstream, Refused: refused, To: to, MaxAttempts: c.cfg.MaxAttempts}
+	// A call that is not to be repeated fails its picture: what comes here is free to be asked for elsewhere.
+	m := job.Move{From: c.upstream, Refused: refused, Repeatable: true, To: to, MaxAttempts: c.cfg.MaxAttempts}
 	var moved job.Moved
 	err := c.insist(recording, "move", func(ctx context.Context) error {
 		var err error
