@@ -54,6 +54,7 @@ func runAPI(ctx context.Context, c config.API, b Build, ready func(net.Addr)) er
 		return fmt.Errorf("REDIS_URL: %w", err)
 	}
 	defer client.Close() //nolint:errcheck // nothing is left to be written
+	redisconn.Combine(client)
 	catalog, models, err := newCatalog(c)
 	if err != nil {
 		return err

@@ -130,6 +130,7 @@ func workerClients(url string) (queue.Clients, func(), error) {
 		*c.into = client
 		open = append(open, client)
 	}
+	redisconn.Combine(clients.Commands)
 	return clients, func() {
 		for _, c := range open {
 			_ = c.Close()

@@ -122,6 +122,9 @@ func (d *dispatcher) sawDelay(ctx context.Context, x delay, err error) {
 
 // wake pushes n tokens that name the queue.
 func (d *dispatcher) wake(ctx context.Context, queue string, n int) {
+	if n <= 0 {
+		return
+	}
 	tokens := make([]string, min(n, wakeCap))
 	for i := range tokens {
 		tokens[i] = queue

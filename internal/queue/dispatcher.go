@@ -2,14 +2,13 @@ package queue
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -37,10 +36,12 @@ const (
 //
 // asynq asks for one queue after another, in an order drawn anew for each pass, until it gets a task. The dispatcher
 // recognises a new pass by a queue asked a second time, or by the first question after a task or an error, and looks at
-// all queues in one round trip before it. Then it picks the lane whose turn it is: asynq's order does not matter. asynq
-// dequeues from a single goroutine, which is the only one to use the fields of a pass.
+// all queues in one round trip before it. Then it picks the lanes whose turn it is, for as many tasks as there are slots, and
+// takes these in another round trip: asynq's order does not matter, nor that it asks for one task at a time, from a single
+// goroutine. That is the only one to use the fields of a pass.
 type dispatcher struct {
 	redis      redis.UniversalClient // without this hook
+	asynq      redis.UniversalClient // with it; repeats nothing by itself
 	listen     redis.UniversalClient // for blocking reads only; closing it is the way to end one
 	inspector  *asynq.Inspector
 	upstreams  []string
@@ -55,13 +56,18 @@ type dispatcher struct {
 	stop     chan struct{}
 	stopOnce sync.Once
 
-	pass    map[string]bool // queues not yet asked for in this pass, and whether a task may be taken there
-	divert  map[string]bool // queues whose tasks are taken in this pass to go to another upstream, without a call
-	scans   map[string]scan // by upstream that is held back: what is left to be looked through
-	heldFor time.Duration   // how long until an upstream with tasks that wait is asked again; 0: none does
-	credits credits         // of the lanes, at the last picture taken
-	served  credits         // what credits become when this pass takes a picture
-	backlog bool            // deliveries wait for a slot of theirs
+	pass    map[string]struct{} // queues not yet asked for in this pass
+	fetched []fetched           // taken, and not asked for yet
+	divert  map[string]bool     // queues whose tasks are taken in this pass to go to another upstream, without a call
+	scans   map[string]scan     // by upstream that is held back: what is left to be looked through
+	heldFor time.Duration       // how long until an upstream with tasks that wait is asked again; 0: none does
+	credits credits             // of the lanes, at the last picture taken
+	backlog bool                // deliveries wait for a slot of theirs
+	told    bool                // a token said what to take in this pass
+	stale   bool                // it led to nothing: what else is in the lists may be as old
+
+	asynqSlots int          // tasks that asynq handles at once
+	handed     atomic.Int32 // tasks that it has
 
 	mu    sync.Mutex
 	taken map[string]*slot // slots of tasks handed to asynq whose handler has not started yet, by task id
@@ -71,10 +77,13 @@ var _ redis.Hook = (*dispatcher)(nil)
 
 func newDispatcher(c Clients, cfg ServerConfig, pictures, deliveries *slots, log *slog.Logger) *dispatcher {
 	return &dispatcher{
-		redis: c.Commands, listen: c.Listen, inspector: asynq.NewInspectorFromRedisClient(c.Commands),
+		redis: c.Commands, asynq: c.Asynq, listen: c.Listen, inspector: asynq.NewInspectorFromRedisClient(c.Commands),
 		upstreams: cfg.upstreams(), elsewhere: cfg.Elsewhere, gate: cfg.Gate,
 		lanes: laneQueues(cfg.upstreams()), slots: pictures, deliveries: deliveries, delayed: newDelayed(), log: log,
-		stop: make(chan struct{}), taken: make(map[string]*slot), divert: make(map[string]bool), scans: make(map[string]scan),
+		// Slots are the limit: each call may be followed by one while its errand is brought to an end, and one more lets the
+		// next dequeue wait for a slot.
+		asynqSlots: 2*cfg.Concurrency + deliverySlots + 1,
+		stop:       make(chan struct{}), taken: make(map[string]*slot), divert: make(map[string]bool), scans: make(map[string]scan),
 	}
 }
 
@@ -92,10 +101,13 @@ func (d *dispatcher) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.P
 func (d *dispatcher) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		if queue, ok := dequeueOf(cmd); ok {
-			return d.dequeue(ctx, cmd, next, queue)
+			return d.dequeue(ctx, cmd, queue)
 		}
 		if f, ok := forwardOf(cmd); ok {
 			return d.forward(ctx, cmd, next, f)
+		}
+		if isDone(cmd) {
+			return d.redis.Process(ctx, cmd) //nolint:wrapcheck // a hook passes errors on as they are
 		}
 		err := next(ctx, cmd)
 		if x, ok := delayOf(cmd); ok {
@@ -105,54 +117,25 @@ func (d *dispatcher) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-// dequeue lets the command pass only when a task waits, its queue is in turn, and a slot is taken for it.
-func (d *dispatcher) dequeue(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook, queue string) error {
-	if _, ok := d.pass[queue]; !ok {
-		d.look(ctx)
+// dequeue answers asynq's question for a task of a queue. The first question of a pass takes as many tasks as there are
+// slots for; the following are answered with them.
+func (d *dispatcher) dequeue(ctx context.Context, cmd redis.Cmder, queue string) error {
+	if d.stopping() {
+		return nothing(cmd) // what was fetched is given back
 	}
-	open := d.pass[queue]
-	delete(d.pass, queue)
-	if !open || d.stopping() {
-		return nothing(cmd)
-	}
-	slot, err := d.take(ctx, queue)
-	if err != nil {
-		d.pass = nil
-		d.recover(ctx, err)
-		return nothing(cmd)
-	}
-	if slot == nil {
-		d.pass = nil // the next look leaves out what has no slot
-		return nothing(cmd)
-	}
-	err = next(ctx, cmd)
-	if err != nil {
-		slot.release(ctx)
-		if !errors.Is(err, redis.Nil) {
-			d.pass = nil
-			if !redis.HasErrorPrefix(err, "NOSCRIPT") { // asynq sends the script's text next
-				d.recover(ctx, err)
+	if len(d.fetched) == 0 {
+		if _, ok := d.pass[queue]; !ok {
+			d.told = false
+			if err := d.fetch(ctx, cmd, queue, d.look(ctx)); err != nil {
+				d.pass = nil
+				cmd.SetErr(err)
+				return err
 			}
+			d.stale = d.told && len(d.fetched) == 0
 		}
-		return err
+		delete(d.pass, queue)
 	}
-	d.pass = nil
-	if queue != job.WebhookQueue {
-		d.credits = d.served
-	}
-	if slot.diverted {
-		d.scans[upstreamOf(queue)].left[queue]--
-	}
-	id, ok := taskIDOf(cmd)
-	if !ok {
-		// asynq cannot read the message either; its recoverer will find the task.
-		slot.release(ctx)
-		return nil
-	}
-	d.mu.Lock()
-	d.taken[id] = slot
-	d.mu.Unlock()
-	return nil
+	return d.handOver(ctx, cmd, queue)
 }
 
 // take takes a slot for a task of the queue; nil where there is none.
@@ -202,9 +185,9 @@ func (d *dispatcher) claim(taskID string) *slot {
 	return s
 }
 
-// look begins a pass: it waits until a task waits somewhere for which a slot of this process is free. When that takes long,
-// or the process stops, the pass is one of empty queues: asynq asks again.
-func (d *dispatcher) look(ctx context.Context) {
+// look begins a pass: it waits until a task waits somewhere for which a slot of this process is free, and says which tasks to
+// take. When that takes long, or the process stops, that is none: asynq asks again.
+func (d *dispatcher) look(ctx context.Context) []pick {
 	d.newPass()
 	for held := time.Now(); time.Since(held) < idleWait && !d.stopping(); {
 		pictures, deliveries := d.slots.idle(), d.deliveries.idle()
@@ -212,14 +195,20 @@ func (d *dispatcher) look(ctx context.Context) {
 			d.awaitLocalSlot()
 			continue
 		}
-		waiting, err := d.waiting(ctx, pictures) // how many tasks, by queue
+		waiting, cleared, err := d.waiting(ctx, pictures) // how many tasks, by queue
 		if err != nil {
 			d.recover(ctx, err)
-			return
+			return nil
 		}
 		d.holdBack(waiting)
-		if d.open(waiting, pictures, deliveries) {
-			return
+		picks := d.choose(waiting, pictures, deliveries)
+		if cleared {
+			for queue, n := range waiting { // what is left is for others
+				d.wake(ctx, queue, n)
+			}
+		}
+		if len(picks) > 0 {
+			return picks
 		}
 		if !pictures {
 			d.awaitLocalSlot() // tokens are left to other workers
@@ -227,10 +216,11 @@ func (d *dispatcher) look(ctx context.Context) {
 		}
 		if queue := d.await(ctx); d.serves(queue) {
 			// The token says where: one task is there, if no other worker was faster.
-			d.pass[queue], d.served = true, d.credits
-			return
+			d.told = true
+			return []pick{{queue, d.credits}}
 		}
 	}
+	return nil
 }
 
 // holdBack takes out of what waits the tasks of upstreams that have no slot free or are spared calls. Those of the latter
@@ -316,40 +306,14 @@ func (d *dispatcher) otherThan(upstream string) bool {
 	})
 }
 
-// newPass begins a pass over all queues in which nothing may be taken.
+// newPass begins a pass over all queues.
 func (d *dispatcher) newPass() {
-	d.pass = map[string]bool{job.WebhookQueue: false}
+	d.pass = map[string]struct{}{job.WebhookQueue: {}}
 	for _, queues := range d.lanes {
 		for _, q := range queues {
-			d.pass[q] = false
+			d.pass[q] = struct{}{}
 		}
 	}
-}
-
-// open lets the pass take from the queues of one lane, and deliveries, and reports whether there is anything to take.
-func (d *dispatcher) open(waiting map[string]int, pictures, deliveries bool) bool {
-	webhooks := waiting[job.WebhookQueue] > 0
-	d.backlog = webhooks && !deliveries
-	d.pass[job.WebhookQueue] = webhooks && deliveries
-	if !pictures {
-		return d.pass[job.WebhookQueue]
-	}
-	var lanes [len(laneWeights)]bool
-	for i, queues := range d.lanes {
-		for _, q := range queues {
-			lanes[i] = lanes[i] || waiting[q] > 0
-		}
-	}
-	lane, served, ok := d.credits.pick(lanes)
-	if !ok {
-		d.credits = served
-		return d.pass[job.WebhookQueue]
-	}
-	d.served = served
-	for _, q := range d.lanes[lane] {
-		d.pass[q] = waiting[q] > 0
-	}
-	return true
 }
 
 // serves reports whether a token names a queue from which a task may be taken now.
@@ -357,20 +321,28 @@ func (d *dispatcher) serves(queue string) bool {
 	if queue == job.WebhookQueue {
 		return d.deliveries.idle()
 	}
-	if _, ok := d.pass[queue]; !ok {
+	u := upstreamOf(queue)
+	if !slices.Contains(d.upstreams, u) {
 		return false
 	}
-	u := upstreamOf(queue)
 	return d.gate.Allow(u).Most != 0 && d.slots.open(u)
 }
 
 // waiting returns how many tasks each queue has to take, in one round trip; without pictures it looks at deliveries only. A
 // queue paused from the dashboard has nothing: asynq's script answers so too, and asking at once again would go on without
 // rest.
-func (d *dispatcher) waiting(ctx context.Context, pictures bool) (map[string]int, error) {
+//
+// Tokens are pushed after their tasks, and left behind where a look found the task first. Once one was seen to be old, all go
+// before the queues are looked at, which then tell of each task that had one: cleared says so. In a Redis Cluster commands
+// have no order, and the tokens are left to be taken one by one.
+func (d *dispatcher) waiting(ctx context.Context, pictures bool) (waiting map[string]int, cleared bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	pipe := d.redis.Pipeline()
+	if _, cluster := d.redis.(*redis.ClusterClient); d.stale && !cluster {
+		pipe.Del(ctx, d.wakeLists()...)
+		cleared, d.stale = true, false
+	}
 	lengths, paused := make(map[string]*redis.IntCmd), make(map[string]*redis.IntCmd)
 	ask := func(queue string) {
 		lengths[queue], paused[queue] = pipe.LLen(ctx, pendingKey(queue)), pipe.Exists(ctx, pausedKey(queue))
@@ -388,16 +360,28 @@ func (d *dispatcher) waiting(ctx context.Context, pictures bool) (map[string]int
 		}
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, err //nolint:wrapcheck // logged by recover, which says what was tried
+		return nil, false, err //nolint:wrapcheck // logged by recover, which says what was tried
 	}
 	read()
-	waiting := make(map[string]int, len(lengths))
+	waiting = make(map[string]int, len(lengths))
 	for q, n := range lengths {
 		if paused[q].Val() == 0 {
 			waiting[q] = int(n.Val())
 		}
 	}
-	return waiting, nil
+	return waiting, cleared, nil
+}
+
+// wakeLists returns the wake lists of what this worker serves.
+func (d *dispatcher) wakeLists() []string {
+	lists := []string{wakeKey}
+	for _, u := range d.upstreams {
+		lists = append(lists, wakeOfKey(u))
+	}
+	if d.deliveries.size() > 0 {
+		lists = append(lists, wakeOfKey(job.WebhookQueue))
+	}
+	return lists
 }
 
 // await blocks until a token comes, at most idleWait and not beyond the end of a pause, and returns what it says; empty
@@ -427,25 +411,19 @@ func (d *dispatcher) await(ctx context.Context) string {
 
 // pop takes a token from the wake lists of what this worker serves.
 func (d *dispatcher) pop(ctx context.Context, wait time.Duration) ([]string, error) {
-	args := []any{"blpop", wakeKey}
-	for _, u := range d.upstreams {
-		args = append(args, wakeOfKey(u))
+	lists := d.wakeLists()
+	if wait >= idleWait {
+		return d.listen.BLPop(ctx, wait, lists...).Result() //nolint:wrapcheck // not looked at
 	}
-	if d.deliveries.size() > 0 {
-		args = append(args, wakeOfKey(job.WebhookQueue))
+	// go-redis' own command knows whole seconds only. This one is bounded by the client's read timeout.
+	args := []any{"blpop"}
+	for _, l := range lists {
+		args = append(args, l)
 	}
-	if wait < idleWait {
-		// go-redis' own command knows whole seconds only. This one is bounded by the client's read timeout.
-		args = append(args, strconv.FormatFloat(min(wait, slotWait).Seconds(), 'f', 3, 64))
-		cmd := redis.NewStringSliceCmd(ctx, args...)
-		_ = d.listen.Process(ctx, cmd)
-		return cmd.Result() //nolint:wrapcheck // not looked at
-	}
-	keys := make([]string, 0, len(args))
-	for _, a := range args[1:] {
-		keys = append(keys, fmt.Sprint(a))
-	}
-	return d.listen.BLPop(ctx, wait, keys...).Result() //nolint:wrapcheck // not looked at
+	args = append(args, strconv.FormatFloat(min(wait, slotWait).Seconds(), 'f', 3, 64))
+	cmd := redis.NewStringSliceCmd(ctx, args...)
+	_ = d.listen.Process(ctx, cmd)
+	return cmd.Result() //nolint:wrapcheck // not looked at
 }
 
 // awaitLocalSlot blocks until a slot of this process comes free, at most idleWait.

@@ -37,6 +37,7 @@ func upstreamOf(queue string) string {
 // fails when an upgrade changes them.
 func pendingKey(queue string) string { return "asynq:{" + queue + "}:pending" }
 func pausedKey(queue string) string  { return "asynq:{" + queue + "}:paused" }
+func activeKey(queue string) string  { return "asynq:{" + queue + "}:active" }
 func leaseKey(queue string) string   { return "asynq:{" + queue + "}:lease" }
 func taskKey(queue, id string) string {
 	return "asynq:{" + queue + "}:t:" + id

@@ -80,6 +80,17 @@ func delayOf(cmd redis.Cmder) (d delay, ok bool) {
 	return delay{set: set, queue: queue, id: id, at: at}, true
 }
 
+// isDone recognises the script that forgets a task which succeeded. Its first key are the tasks that run.
+func isDone(cmd redis.Cmder) bool {
+	keys, _, ok := script(cmd, 5, 3)
+	if !ok {
+		return false
+	}
+	key, _ := keys[0].(string)
+	_, ok = queueOfKey(key, "active")
+	return ok
+}
+
 // queueOfPending returns the queue of a pending list's key.
 func queueOfPending(key any) (string, bool) {
 	s, _ := key.(string)

@@ -137,9 +137,7 @@ func NewServer(c Clients, cfg ServerConfig, log *slog.Logger) *Server {
 		cfg: cfg, log: log, dispatcher: d,
 		pace: &pacer{client: c.Commands, self: pictures.self, slots: cfg.Concurrency, limit: cfg.GlobalLimit, limits: cfg.Upstreams, marks: cfg.Marks},
 		asynq: asynq.NewServerFromRedisClient(c.Asynq, asynq.Config{
-			// Slots are the limit: each call may be followed by one while its errand is brought to an end, and one more
-			// lets the next dequeue wait for a slot.
-			Concurrency: 2*cfg.Concurrency + deliverySlots + 1,
+			Concurrency: d.asynqSlots,
 			Queues:      queues, TaskCheckInterval: pollInterval, DelayedTaskCheckInterval: delayedInterval,
 			JanitorInterval: janitorInterval, RetryDelayFunc: retryDelay, IsFailure: isFailure,
 			ShutdownTimeout: cfg.ShutdownTimeout + abortGrace, Logger: asynqLogger{log}, LogLevel: asynq.WarnLevel,
@@ -169,6 +167,7 @@ func (s *Server) Run(ctx context.Context, h Handlers) error {
 	s.dispatcher.shut()
 	timer := time.AfterFunc(s.cfg.ShutdownTimeout, func() { cut(ErrStopping) })
 	s.asynq.Shutdown()
+	s.dispatcher.giveBack(base)
 	s.calls.Wait()
 	timer.Stop()
 	stopRenewing()
@@ -194,6 +193,7 @@ func (s *Server) renew(ctx context.Context) {
 
 // process runs the handler on the calls' context and waits for it, or for asynq to give the task up.
 func (s *Server) process(lease, calls context.Context, t *asynq.Task, h Handlers) error {
+	defer s.dispatcher.handed.Add(-1)
 	id, _ := asynq.GetTaskID(lease)
 	name, _ := asynq.GetQueueName(lease)
 	slot := s.dispatcher.claim(id)

@@ -138,8 +138,9 @@ type slot struct {
 	giveBack func(ctx context.Context, upstream, probe string)
 }
 
-// size returns the number of local slots, idle whether one is free.
+// size returns the number of local slots, left how many of them are free, idle whether one is.
 func (s *slots) size() int  { return cap(s.free) }
+func (s *slots) left() int  { return len(s.free) }
 func (s *slots) idle() bool { return len(s.free) > 0 }
 
 // open reports whether an upstream may have a slot free, as far as this process knows.
