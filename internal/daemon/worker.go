@@ -29,7 +29,7 @@ func Worker(ctx context.Context, c config.Worker, b Build) error {
 	}
 	defer closeAll()
 	store := job.NewStore(clients.Commands, c.JobRetention)
-	watcher := job.NewWatcher(clients.Commands, store, b.Log)
+	watcher := job.NewCancelWatcher(clients.Commands, store, b.Log)
 	tasks := queue.NewClient(clients.Commands)
 	files, err := openFiles(ctx, c.Common, clients.Commands, store, b)
 	if err != nil {

@@ -23,22 +23,26 @@ var errTooLate = errors.New("redis answered too late")
 // Create writes the record of a new job, whose pictures wait in the queues, and returns when it was made, by Redis' clock.
 // token is the caller's that stays on the line for n.WaitFor; empty: none does. Either the record is written within about
 // a second and a half, or it never will be: a caller that got an error may tell its own that there is no job.
-func (s *Store) Create(ctx context.Context, id ID, n New, queues []string, token string) (time.Time, error) {
+//
+// What follow adds is sent in the same round trip, to be done after that; sent says whether it was. In a Redis Cluster,
+// whose nodes know no common order, it is not.
+func (s *Store) Create(
+	ctx context.Context, id ID, n New, queues []string, token string, follow func(redis.Pipeliner) error,
+) (at time.Time, sent bool, err error) {
 	texts, err := encodeNew(n)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("create job %s: %w", id, err)
+		return at, false, fmt.Errorf("create job %s: %w", id, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, createTimeout)
 	defer cancel()
-	var at time.Time
 	err = s.inTime(ctx, func(notAfter int64) (ok bool, now time.Time, err error) {
-		ok, at, err = s.create(ctx, id, n, texts, queues, token, notAfter)
+		ok, at, sent, err = s.create(ctx, id, n, texts, queues, token, notAfter, follow)
 		return ok, at, err
 	})
 	if err != nil {
-		return time.Time{}, fmt.Errorf("create job %s: %w", id, err)
+		return at, false, fmt.Errorf("create job %s: %w", id, err)
 	}
-	return at, nil
+	return at, sent, nil
 }
 
 func encodeNew(n New) (texts [2]string, err error) {
@@ -73,32 +77,42 @@ func (s *Store) inTime(ctx context.Context, run func(notAfter int64) (ok bool, n
 }
 
 func (s *Store) create(
-	ctx context.Context, id ID, n New, texts [2]string, queues []string, token string, notAfter int64,
-) (bool, time.Time, error) {
-	hook := ""
-	if n.WebhookURL != "" {
-		hook = "wanted"
-	}
+	ctx context.Context, id ID, n New, texts [2]string, queues []string, token string, notAfter int64, follow func(redis.Pipeliner) error,
+) (ok bool, at time.Time, sent bool, err error) {
 	args := []any{
-		notAfter, n.Owner, string(n.Class), texts[0], n.Spec.N(), texts[1], hook, token, n.WaitFor.Milliseconds(),
+		notAfter, token, n.WaitFor.Milliseconds(), "status", string(StatusQueued), "owner", n.Owner, "class", string(n.Class),
+		"spec", texts[0], "n", n.Spec.N(), "wish", texts[1], "v", 1, "final", 0, "done", 0,
 	}
-	for _, q := range queues {
-		args = append(args, q)
+	if n.WebhookURL != "" {
+		args = append(args, "hook", "wanted")
+	}
+	for i, q := range queues {
+		args = append(args, pictureField("s", i), "pending", pictureField("g", i), 0, pictureField("q", i), q, pictureField("a", i), 0)
 	}
 	// The id is listed before the record exists: a record the sweeper does not know of would be lost with its task.
 	listed := redis.Z{Score: float64(notAfter), Member: string(id)}
-	cmd, err := s.withScript(ctx, createScript, recordKey(id), args, func(pipe redis.Pipeliner) {
-		pipe.ZAdd(ctx, openKey, listed)
-		pipe.ZAdd(ctx, ownerKey(n.Owner), listed)
-	})
-	if err != nil {
-		return false, time.Time{}, fmt.Errorf("write record: %w", err)
+	pipe := s.client.Pipeline()
+	lists := []*redis.IntCmd{pipe.ZAdd(ctx, openKey, listed), pipe.ZAdd(ctx, ownerKey(n.Owner), listed)}
+	cmd := createScript.EvalSha(ctx, pipe, []string{recordKey(id)}, args...)
+	if follow != nil && !s.cluster {
+		if err := follow(pipe); err != nil {
+			return false, at, false, err
+		}
+		sent = true
+	}
+	_, _ = pipe.Exec(ctx) // what follows tells its own errors
+	if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
+		// Its tasks may have been taken, and found without a record, by now: they are queued again.
+		cmd, sent = createScript.Eval(ctx, s.client, []string{recordKey(id)}, args...), false
+	}
+	if err := errors.Join(lists[0].Err(), lists[1].Err(), cmd.Err()); err != nil {
+		return false, at, false, fmt.Errorf("write record: %w", err)
 	}
 	got, err := cmd.Int64Slice()
 	if err != nil || len(got) != 2 {
-		return false, time.Time{}, fmt.Errorf("write record: unexpected reply: %w", errors.Join(err, errShape))
+		return false, at, false, fmt.Errorf("write record: unexpected reply: %w", errors.Join(err, errShape))
 	}
-	return got[0] == 1, time.UnixMilli(got[1]), nil
+	return got[0] == 1, time.UnixMilli(got[1]), sent, nil
 }
 
 // learnClock asks Redis for its time, once.

@@ -54,8 +54,8 @@ func (r *fieldReader) json(name string, into any) bool {
 	return true
 }
 
-// decode turns a record into a Job.
-func decode(id ID, fields map[string]string) (Job, error) {
+// decode turns a record into a Job. Spec and wish never change: those of a job that is known are not decoded again.
+func decode(id ID, fields map[string]string, known *Job) (Job, error) {
 	r := &fieldReader{fields: fields}
 	j := Job{
 		ID: id, Status: Status(fields["status"]), Owner: fields["owner"], Class: Class(fields["class"]),
@@ -63,10 +63,13 @@ func decode(id ID, fields map[string]string) (Job, error) {
 		CompletedAt: r.time("completed"), ExpiresAt: r.time("expires"),
 		Version: r.int("v"), Dropped: fields["dropped"] == "1",
 	}
-	if !r.json("spec", &j.Spec) || j.Spec.N() == 0 {
+	if known != nil {
+		j.Spec, j.Wish = known.Spec, known.Wish
+	} else if !r.json("spec", &j.Spec) || j.Spec.N() == 0 {
 		return Job{}, errors.Join(errors.New("record has no spec"), r.err)
+	} else {
+		r.json("wish", &j.Wish)
 	}
-	r.json("wish", &j.Wish)
 	j.Pictures = make([]Picture, j.Spec.N())
 	for i := range j.Pictures {
 		j.Pictures[i] = r.picture(i)
@@ -183,13 +186,7 @@ func (s *Start) decodeRest(reply []any) error {
 	if err := json.Unmarshal([]byte(texts[3]), &s.Spec); err != nil {
 		return fmt.Errorf("decode spec: %w", err)
 	}
-	var w Wish
-	if texts[4] != "" {
-		if err := json.Unmarshal([]byte(texts[4]), &w); err != nil {
-			return fmt.Errorf("decode wish: %w", err)
-		}
-	}
-	s.BaseURL = w.BaseURL
+	s.wish = texts[4]
 	if s.Verdict != StartCopy {
 		return nil
 	}

@@ -34,7 +34,7 @@ func (s *Store) BeginDelivery(ctx context.Context, id ID) (d Delivery, due bool,
 		return Delivery{}, false, nil
 	}
 	// Not readable(): a delivery outlives the retention.
-	j, err := decode(id, fields)
+	j, err := decode(id, fields, nil)
 	if err != nil {
 		return Delivery{}, false, fmt.Errorf("begin delivery of job %s: %w", id, err)
 	}

@@ -10,3 +10,12 @@ func (s *Store) SetSkew(d time.Duration) {
 
 // SetPatience makes the sweeper rescue pictures of upstreams without workers after d.
 func (s *Sweeper) SetPatience(d time.Duration) { s.patience = d }
+
+// ForgetFresh ends the watches of jobs whose callers have not waited for them, as a while does.
+func (s *Service) ForgetFresh() {
+	for id, f := range s.fresh.jobs {
+		if _, watch := s.fresh.take(id, f.made.Owner); watch != nil {
+			watch.Stop()
+		}
+	}
+}

@@ -10,6 +10,9 @@ import (
 // EventsChannel is the Pub/Sub channel of changes; a message is "<job id> <version> <status>".
 const EventsChannel = "zimage:events"
 
+// CancelledChannel is the Pub/Sub channel of jobs that were cancelled, with the same messages: workers hear of nothing else.
+const CancelledChannel = "zimage:events:cancelled"
+
 const (
 	// openKey is a sorted set of the ids of unfinished jobs by the time they were made (unix ms). It may hold ids whose
 	// record was never written or is terminal already: the sweeper removes them.

@@ -116,7 +116,7 @@ func (s *Store) listed(ctx context.Context, page []redis.Z, want Status) (jobs [
 		return nil, nil, fmt.Errorf("read %d jobs of a list: %w", len(page), err)
 	}
 	for i, z := range page {
-		j, err := s.readable(memberID(z), records[i].Val())
+		j, err := s.readable(memberID(z), records[i].Val(), nil)
 		switch {
 		case err == nil && (want == "" || j.Status == want): // it may have changed since it was looked at
 			jobs = append(jobs, j)

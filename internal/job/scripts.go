@@ -3,7 +3,7 @@ package job
 import "github.com/redis/go-redis/v9"
 
 // The scripts below run on real Redis and on miniredis alike: numbers travel as strings, times are unix milliseconds of
-// Redis' own clock, and the one message they publish goes to EventsChannel. Every script touches one job only.
+// Redis' own clock, and what they publish goes to EventsChannel. Every script touches one job only.
 
 // luaNow defines now() and str(): whole numbers beyond 14 digits would be written in scientific notation by tostring.
 const luaNow = `
@@ -14,20 +14,25 @@ end
 local function str(n) return string.format("%.0f", n) end
 `
 
-// luaFinish defines finish(): it makes a job terminal. Its record is kept for the retention, and longer where a webhook is
-// due, which may take a day; readers do not see it then.
+// luaFinish defines finish(): it adds to the fields f that are to be written what makes a job terminal. Its record is kept for
+// the retention, and longer where a webhook is wanted, which may take a day; readers do not see it then. It returns when the
+// retention is over and the state of the webhook.
 const luaFinish = `
-local function finish(key, status, at, retention)
-  local expires = at + retention
-  local f, hook, gone = {"status", status, "completed", str(at), "expires", str(expires)}, "", expires
-  if redis.call("HGET", key, "hook") == "wanted" then
-    hook, gone = "due", math.max(expires, at + 90000000)
+local function finish(key, f, status, at, retention, wanted)
+  local expires, hook, gone = str(at + retention), "", at + retention
+  f[#f + 1] = "status"
+  f[#f + 1] = status
+  f[#f + 1] = "completed"
+  f[#f + 1] = str(at)
+  f[#f + 1] = "expires"
+  f[#f + 1] = expires
+  if wanted then
+    hook, gone = "due", math.max(gone, at + 90000000)
     f[#f + 1] = "hook"
     f[#f + 1] = hook
   end
-  redis.call("HSET", key, unpack(f))
   redis.call("PEXPIREAT", key, str(gone))
-  return str(expires), hook
+  return expires, hook
 end
 `
 
@@ -46,31 +51,19 @@ end
 // not make a job whose caller was told long ago that there is none.
 //
 //	KEYS[1] record
-//	ARGV    not after (unix ms), owner, class, spec, n, wish, hook (wanted or ""), token of the caller on the line or "",
-//	        how long it stays (ms), queue of each picture
+//	ARGV    not after (unix ms), token of the caller on the line or "", how long it stays (ms), fields of the record and
+//	        their values
 //	returns {1, created ms}; {0, now ms} when too late. Running it again is harmless.
 var createScript = redis.NewScript(luaNow + `
 local at = now()
 if at > tonumber(ARGV[1]) then return {0, at} end
 local created = redis.call("HGET", KEYS[1], "created")
 if created then return {1, tonumber(created)} end
-local f = {"status", "queued", "owner", ARGV[2], "class", ARGV[3], "spec", ARGV[4], "n", ARGV[5], "wish", ARGV[6],
-  "v", "1", "created", str(at), "final", "0", "done", "0"}
-if ARGV[7] ~= "" then
-  f[#f + 1] = "hook"
-  f[#f + 1] = ARGV[7]
+if ARGV[2] ~= "" then
+  ARGV[#ARGV + 1] = "w:" .. ARGV[2]
+  ARGV[#ARGV + 1] = str(at + tonumber(ARGV[3]))
 end
-if ARGV[8] ~= "" then
-  f[#f + 1] = "w:" .. ARGV[8]
-  f[#f + 1] = str(at + tonumber(ARGV[9]))
-end
-for i = 0, tonumber(ARGV[5]) - 1 do
-  for _, kv in ipairs({{"s", "pending"}, {"g", "0"}, {"q", ARGV[10 + i]}, {"a", "0"}}) do
-    f[#f + 1] = kv[1] .. str(i)
-    f[#f + 1] = kv[2]
-  end
-end
-redis.call("HSET", KEYS[1], unpack(f))
+redis.call("HSET", KEYS[1], "created", str(at), unpack(ARGV, 4))
 return {1, at}
 `)
 
@@ -87,7 +80,7 @@ return {1, at}
 var startScript = redis.NewScript(luaNow + `
 local i, counted = ARGV[1], "n" .. ARGV[1] .. "." .. ARGV[9]
 local r = redis.call("HMGET", KEYS[1], "status", "s" .. i, "g" .. i, "o" .. i, "u" .. i, "a" .. i, "x" .. i, "created", "class",
-  "spec", "wish", "d" .. i, "y" .. i, counted)
+  "spec", "wish", "d" .. i, "y" .. i, counted, "v")
 local status, owner = r[1], r[4]
 if (status ~= "queued" and status ~= "in_progress") or r[2] ~= "pending" or r[3] ~= ARGV[2] then return {"gone"} end
 local at = now()
@@ -110,14 +103,18 @@ if ARGV[6] == "0" and (r[7] == "open" or r[7] == "unknown") then return answer("
 if ARGV[10] == "1" then return answer("look", attempt, 0) end
 if n >= tonumber(ARGV[5]) then return answer("spent", attempt, 0) end
 attempt, n = attempt + 1, n + 1
-redis.call("HSET", KEYS[1], "o" .. i, ARGV[3], "u" .. i, str(at + tonumber(ARGV[4])), "a" .. i, str(attempt), "x" .. i, "open",
-  counted, str(n), "c" .. i .. "." .. str(attempt), ARGV[9] .. " " .. str(at) .. " 0 unknown unknown")
+local v = str(tonumber(r[15]) + 1)
+local f = {"o" .. i, ARGV[3], "u" .. i, str(at + tonumber(ARGV[4])), "a" .. i, str(attempt), "x" .. i, "open", "v", v,
+  counted, str(n), "c" .. i .. "." .. str(attempt), ARGV[9] .. " " .. str(at) .. " 0 unknown unknown"}
 if status == "queued" then
-  redis.call("HSET", KEYS[1], "status", "in_progress", "started", str(at))
   status = "in_progress"
+  f[#f + 1] = "status"
+  f[#f + 1] = status
+  f[#f + 1] = "started"
+  f[#f + 1] = str(at)
 end
-local v = redis.call("HINCRBY", KEYS[1], "v", 1)
-redis.call("PUBLISH", ARGV[8], ARGV[7] .. " " .. str(v) .. " " .. status)
+redis.call("HSET", KEYS[1], unpack(f))
+redis.call("PUBLISH", ARGV[8], ARGV[7] .. " " .. v .. " " .. status)
 return answer("go", attempt, at)
 `)
 
@@ -125,45 +122,61 @@ return answer("go", attempt, at)
 // is taken even from a worker that lost its mark (it is paid for), as long as no other result was first; a failure
 // counts only from the owner, or where there is none. What is bought and still to be copied stays its owner's.
 //
-//	KEYS[1] record
+// Where one server has all keys it also does what follows the end of a job (see Store.closed).
+//
+//	KEYS[1] record, KEYS[2] ended jobs, KEYS[3] open jobs: both or none
 //	ARGV    image, call id, attempt (0: no call), verdict (done|failed|retry|bought|recopy), ledger entry, billed,
 //	        result, error or what was bought (JSON), retention (ms), job id, channel, upstream, the call counts (1|0)
 //	returns {"gone"} | {"late"} | the same again where this very result is there | {status of the job after it, expires ms or "0", due where its webhook is, else ""}
 var finishScript = redis.NewScript(luaNow + luaFinish + `
-local i, verdict = ARGV[1], ARGV[4]
+local i, verdict, call = ARGV[1], ARGV[4], ARGV[3] ~= "0"
 local bought = verdict == "bought"
 local r = redis.call("HMGET", KEYS[1], "status", "s" .. i, "o" .. i, "u" .. i, "n", "final", "done",
-  verdict == "done" and "r" .. i or bought and "d" .. i or "e" .. i, "expires", "hook")
-local status, owner, expires, hook = r[1], r[3], "0", ""
+  verdict == "done" and "r" .. i or bought and "d" .. i or "e" .. i, "expires", "hook", "v", "owner")
+local status, owner, expires, hook, f = r[1], r[3], "0", "", {}
 if not status then return {"gone"} end
 local at = now()
-if ARGV[3] ~= "0" then redis.call("HSET", KEYS[1], "c" .. i .. "." .. ARGV[3], ARGV[5]) end
-if (r[2] == verdict or bought) and r[8] == ARGV[7] then return {status, r[9] or "0", r[10] == "due" and "due" or ""} end
+if call then f = {"c" .. i .. "." .. ARGV[3], ARGV[5]} end
+local there = (r[2] == verdict or bought) and r[8] == ARGV[7]
 local owned = owner and owner ~= "" and owner ~= ARGV[2] and tonumber(r[4]) > at
+if there or r[2] ~= "pending" or (status ~= "queued" and status ~= "in_progress") or (owned and verdict ~= "done" and not bought) then
+  if call then redis.call("HSET", KEYS[1], unpack(f)) end
+  if there then return {status, r[9] or "0", r[10] == "due" and "due" or ""} end
+  return {"late"}
+end
 local first = owner == ARGV[2] -- what is counted is counted once, however often a lost reply makes this run
-if r[2] ~= "pending" or (status ~= "queued" and status ~= "in_progress") or (owned and verdict ~= "done" and not bought) then return {"late"} end
-redis.call("HDEL", KEYS[1], "p" .. i)
-if not bought then redis.call("HDEL", KEYS[1], "o" .. i, "u" .. i) end
-if ARGV[3] ~= "0" then
-  redis.call("HSET", KEYS[1], "x" .. i, ARGV[6])
+if call then
+  f[#f + 1] = "x" .. i
+  f[#f + 1] = ARGV[6]
   if ARGV[12] == "0" and first then redis.call("HINCRBY", KEYS[1], "n" .. i .. "." .. ARGV[11], -1) end
 end
 if bought then
+  redis.call("HDEL", KEYS[1], "p" .. i)
   redis.call("HSETNX", KEYS[1], "d" .. i, ARGV[7])
-elseif verdict == "recopy" then
-  if first then redis.call("HINCRBY", KEYS[1], "y" .. i, 1) end
-elseif verdict ~= "retry" then
-  local field, final, done = "e", tonumber(r[6]) + 1, tonumber(r[7])
-  if verdict == "done" then field, done = "r", done + 1 end
-  redis.call("HDEL", KEYS[1], "d" .. i)
-  redis.call("HSET", KEYS[1], "s" .. i, verdict, field .. i, ARGV[7], "final", str(final), "done", str(done))
+elseif verdict == "recopy" or verdict == "retry" then
+  redis.call("HDEL", KEYS[1], "p" .. i, "o" .. i, "u" .. i)
+  if verdict == "recopy" and first then redis.call("HINCRBY", KEYS[1], "y" .. i, 1) end
+else
+  redis.call("HDEL", KEYS[1], "p" .. i, "o" .. i, "u" .. i, "d" .. i)
+  local final, done = tonumber(r[6]) + 1, tonumber(r[7])
+  if verdict == "done" then done = done + 1 end
+  for _, x in ipairs({"s" .. i, verdict, (verdict == "done" and "r" or "e") .. i, ARGV[7], "final", str(final), "done", str(done)}) do
+    f[#f + 1] = x
+  end
   if final == tonumber(r[5]) then
     status = done > 0 and "completed" or "failed"
-    expires, hook = finish(KEYS[1], status, at, tonumber(ARGV[8]))
+    expires, hook = finish(KEYS[1], f, status, at, tonumber(ARGV[8]), r[10] == "wanted")
   end
 end
-local v = redis.call("HINCRBY", KEYS[1], "v", 1)
-redis.call("PUBLISH", ARGV[10], ARGV[9] .. " " .. str(v) .. " " .. status)
+local v = str(tonumber(r[11]) + 1)
+f[#f + 1] = "v"
+f[#f + 1] = v
+redis.call("HSET", KEYS[1], unpack(f))
+redis.call("PUBLISH", ARGV[10], ARGV[9] .. " " .. v .. " " .. status)
+if expires ~= "0" and KEYS[2] then
+  redis.call("ZADD", KEYS[2], expires, r[12] .. " " .. ARGV[9])
+  if hook == "" then redis.call("ZREM", KEYS[3], ARGV[9]) end
+end
 return {status, expires, hook}
 `)
 
@@ -214,24 +227,28 @@ return 1
 //
 //	KEYS[1] record
 //	ARGV    retention (ms), job id, channel, grace (ms): "" cancels in any case; else only a job that was left by the last
-//	        of its callers so long ago, started: "0": not where a call has begun, quiet: "1": nobody is told of the end
+//	        of its callers so long ago, started: "0": not where a call has begun, quiet: "1": nobody is told of the end,
+//	        channel of cancelled jobs
 //	returns {"gone"} | {status before it, "0" where nothing was done, else expires ms, due where its webhook is, else "",
 //	        owner}
 var cancelScript = redis.NewScript(luaNow + luaFinish + luaOnTheLine + `
-local r = redis.call("HMGET", KEYS[1], "status", "keep", "left", "owner")
-local status = r[1]
+local r = redis.call("HMGET", KEYS[1], "status", "keep", "left", "owner", "hook", "v")
+local status, f = r[1], {}
 if not status then return {"gone"} end
 if status ~= "queued" and status ~= "in_progress" then return {status, "0", "", ""} end
 local at = now()
 if ARGV[4] ~= "" then
   if r[2] or not r[3] or tonumber(r[3]) > at - tonumber(ARGV[4]) or onTheLine(KEYS[1], at) then return {status, "0", "", ""} end
   if ARGV[5] == "0" and status ~= "queued" then return {status, "0", "", ""} end
-  redis.call("HSET", KEYS[1], "dropped", "1")
+  f = {"dropped", "1"}
 end
 if ARGV[6] == "1" then redis.call("HDEL", KEYS[1], "hook") end
-local expires, hook = finish(KEYS[1], "cancelled", at, tonumber(ARGV[1]))
-local v = redis.call("HINCRBY", KEYS[1], "v", 1)
-redis.call("PUBLISH", ARGV[3], ARGV[2] .. " " .. str(v) .. " cancelled")
+local v = str(tonumber(r[6]) + 1)
+f[#f + 1] = "v"
+f[#f + 1] = v
+local expires, hook = finish(KEYS[1], f, "cancelled", at, tonumber(ARGV[1]), r[5] == "wanted" and ARGV[6] ~= "1")
+redis.call("HSET", KEYS[1], unpack(f))
+for _, channel in ipairs({ARGV[3], ARGV[7]}) do redis.call("PUBLISH", channel, ARGV[2] .. " " .. v .. " cancelled") end
 return {status, expires, hook, r[4]}
 `)
 

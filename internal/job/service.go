@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 )
 
@@ -13,6 +15,8 @@ import (
 type Queue interface {
 	// Enqueue makes tasks wait in their queues. A task that is there already is no error.
 	Enqueue(ctx context.Context, tasks ...Task) error
+	// Append adds to a pipeline what Enqueue does; check tells what came of it once that was sent.
+	Append(ctx context.Context, pipe redis.Pipeliner, tasks ...Task) (check func(context.Context) error, err error)
 	// Remove takes tasks that wait out of their queues. Those that are not there, or run already, are no error.
 	Remove(ctx context.Context, tasks ...Task) error
 	// Outlook returns how many tasks will start before each task, itself included, 0 where it does not wait; and how fast
@@ -64,6 +68,7 @@ type Service struct {
 	metrics Metrics
 	log     *slog.Logger
 	left    leftJobs
+	fresh   *freshJobs
 }
 
 // NewService joins a store, a running watcher, a queue and a limiter. [Service.Run] must run beside it.
@@ -75,7 +80,7 @@ func NewService(store *Store, watcher *Watcher, queue Queue, limiter Limiter, cf
 		cfg.ServedFunc = func(upstreams []string) []string { return upstreams }
 	}
 	return &Service{
-		store: store, watcher: watcher, queue: queue, limiter: limiter, cfg: cfg, metrics: m, log: log, left: newLeftJobs(),
+		store: store, watcher: watcher, queue: queue, limiter: limiter, cfg: cfg, metrics: m, log: log, left: newLeftJobs(), fresh: newFreshJobs(),
 	}
 }
 
@@ -153,7 +158,12 @@ func (s *Service) List(ctx context.Context, owner string, q ListQuery) (jobs []J
 
 // Get reads a job. One that another owner made does not exist for this one.
 func (s *Service) Get(ctx context.Context, owner string, id ID) (Job, error) {
-	j, err := s.store.Get(ctx, id)
+	return s.get(ctx, owner, id, nil)
+}
+
+// get reads a job; what never changes of it is taken from how it is known, if it is.
+func (s *Service) get(ctx context.Context, owner string, id ID, known *Job) (Job, error) {
+	j, err := s.store.get(ctx, id, known)
 	switch {
 	case errors.Is(err, ErrNotFound) || err == nil && j.Owner != owner:
 		return Job{}, &imagegen.Error{
@@ -172,11 +182,18 @@ type Beat struct {
 }
 
 // Wait blocks until the job is terminal, or until ctx ends: then its error is the context's cause. While Redis is away
-// it goes on waiting. It reads the record once, and again when something is heard of the job.
+// it goes on waiting. It reads the record once, unless this process has just made it, and again when something is heard of
+// the job.
 func (s *Service) Wait(ctx context.Context, owner string, id ID, beat Beat) (ended Job, err error) {
-	watch := s.watcher.Watch(id)
+	made, watch := s.fresh.take(id, owner)
+	var known *Job
+	if watch != nil {
+		known = &made
+	} else {
+		watch = s.watcher.Watch(id)
+	}
 	defer watch.Stop()
-	err = s.follow(ctx, watch, owner, id, beat, func(j Job) error {
+	err = s.follow(ctx, watch, owner, id, known, beat, func(j Job) error {
 		ended = j
 		return nil
 	})
@@ -188,7 +205,7 @@ func (s *Service) Wait(ctx context.Context, owner string, id ID, beat Beat) (end
 func (s *Service) Follow(ctx context.Context, owner string, id ID, seen int64, beat Beat, tell func(Job) error) error {
 	watch := s.watcher.WatchChanges(id)
 	defer watch.Stop()
-	return s.follow(ctx, watch, owner, id, beat, func(j Job) error {
+	return s.follow(ctx, watch, owner, id, nil, beat, func(j Job) error {
 		if j.Version == seen {
 			return nil
 		}
@@ -197,16 +214,25 @@ func (s *Service) Follow(ctx context.Context, owner string, id ID, seen int64, b
 	})
 }
 
-// follow looks at the job now and whenever the watch says so, until it is terminal.
-func (s *Service) follow(ctx context.Context, watch *Watch, owner string, id ID, beat Beat, look func(Job) error) error {
+// follow looks at the job now and whenever the watch says so, until it is terminal. Not now where it is known as it was made,
+// before which the watch began.
+func (s *Service) follow(
+	ctx context.Context, watch *Watch, owner string, id ID, known *Job, beat Beat, look func(Job) error,
+) error {
 	var beats <-chan time.Time
 	if beat.Every > 0 {
 		ticker := time.NewTicker(beat.Every)
 		defer ticker.Stop()
 		beats = ticker.C
 	}
-	for {
-		j, err := s.Get(ctx, owner, id)
+	for first := true; ; first = false {
+		var j Job
+		var err error
+		if first && known != nil {
+			j = *known
+		} else {
+			j, err = s.get(ctx, owner, id, known)
+		}
 		var again <-chan time.Time
 		switch {
 		case err == nil:

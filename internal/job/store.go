@@ -27,6 +27,7 @@ var (
 // follows it, in the sets beside the records, is another, which the sweeper makes up for where it fails.
 type Store struct {
 	client    redis.UniversalClient
+	cluster   bool // keys are on many servers, which know no common order
 	retention time.Duration
 	// skew is Redis' clock minus ours in milliseconds, once known.
 	skew      atomic.Int64
@@ -35,11 +36,15 @@ type Store struct {
 
 // NewStore returns a store on the client, which stays the caller's to close. Finished jobs are kept for retention.
 func NewStore(client redis.UniversalClient, retention time.Duration) *Store {
-	return &Store{client: client, retention: retention}
+	_, cluster := client.(*redis.ClusterClient)
+	return &Store{client: client, cluster: cluster, retention: retention}
 }
 
 // Get reads a job. It returns ErrNotFound where there is none (any more).
-func (s *Store) Get(ctx context.Context, id ID) (Job, error) {
+func (s *Store) Get(ctx context.Context, id ID) (Job, error) { return s.get(ctx, id, nil) }
+
+// get reads a job; what never changes of it is taken from how it is known, if it is.
+func (s *Store) get(ctx context.Context, id ID, known *Job) (Job, error) {
 	if !id.Valid() {
 		return Job{}, ErrNotFound
 	}
@@ -49,15 +54,15 @@ func (s *Store) Get(ctx context.Context, id ID) (Job, error) {
 	if err != nil {
 		return Job{}, fmt.Errorf("read job %s: %w", id, err)
 	}
-	return s.readable(id, fields)
+	return s.readable(id, fields, known)
 }
 
 // readable decodes a record. One whose retention is over, and that is kept for its webhook alone, is not there.
-func (s *Store) readable(id ID, fields map[string]string) (Job, error) {
+func (s *Store) readable(id ID, fields map[string]string, known *Job) (Job, error) {
 	if len(fields) == 0 {
 		return Job{}, ErrNotFound
 	}
-	j, err := decode(id, fields)
+	j, err := decode(id, fields, known)
 	if err != nil {
 		return Job{}, fmt.Errorf("read job %s: %w", id, err)
 	}
@@ -78,7 +83,7 @@ func (s *Store) Cancel(ctx context.Context, id ID, rule *DropRule, quiet bool) (
 		grace, started = strconv.FormatInt(rule.Left.Milliseconds(), 10), rule.Started
 	}
 	reply, err := cancelScript.Run(ctx, s.client, []string{recordKey(id)},
-		s.retention.Milliseconds(), string(id), EventsChannel, grace, started, quiet).StringSlice()
+		s.retention.Milliseconds(), string(id), EventsChannel, grace, started, quiet, CancelledChannel).StringSlice()
 	switch {
 	case err != nil:
 		return Ending{}, fmt.Errorf("cancel job %s: %w", id, err)
@@ -266,7 +271,11 @@ func (s *Store) Finish(ctx context.Context, t Task, callID string, f Finish) (En
 	if f.Call != nil {
 		attempt, entry, billed, upstream = f.Call.Attempt, encodeCall(*f.Call), f.Call.Billed, f.Call.Upstream
 	}
-	reply, err := finishScript.Run(ctx, s.client, []string{recordKey(t.Job)},
+	keys := []string{recordKey(t.Job)}
+	if !s.cluster {
+		keys = append(keys, endedKey, openKey)
+	}
+	reply, err := finishScript.Run(ctx, s.client, keys,
 		t.Image, callID, attempt, string(f.Verdict), entry, string(billed), payload,
 		s.retention.Milliseconds(), string(t.Job), EventsChannel, upstream, !f.Free).StringSlice()
 	if err != nil {
@@ -289,7 +298,7 @@ func (s *Store) Finish(ctx context.Context, t Task, callID string, f Finish) (En
 			}
 		case FinishDone, FinishBought, FinishRecopy:
 		}
-		if status.Terminal() {
+		if status.Terminal() && s.cluster {
 			s.closed(ctx, pipe, t.Owner, t.Job, reply[1], webhook)
 		}
 	})
@@ -300,9 +309,7 @@ func (s *Store) Finish(ctx context.Context, t Task, callID string, f Finish) (En
 func (s *Store) settle(ctx context.Context, add func(redis.Pipeliner)) {
 	pipe := s.client.Pipeline()
 	add(pipe)
-	if pipe.Len() > 0 {
-		_, _ = pipe.Exec(ctx)
-	}
+	_, _ = pipe.Exec(ctx) // sends nothing where there is nothing
 }
 
 // closed adds to a pipeline what follows the end of a job, whose record is kept until expires (unix ms). One whose

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 )
 
@@ -109,18 +111,32 @@ func (s *Service) try(ctx context.Context, id ID, n New, replaced ID) (sub Submi
 	if n.WaitFor > 0 && s.cfg.Drop != DropNever {
 		sub.Token = newToken()
 	}
-	at, err := s.store.Create(ctx, id, n, queues, sub.Token)
+	var watch *Watch
+	if n.WaitFor > 0 {
+		watch = s.watcher.Watch(id) // before there is anything to be heard
+	}
+	var check func(context.Context) error
+	at, sent, err := s.store.Create(ctx, id, n, queues, sub.Token, func(pipe redis.Pipeliner) (err error) {
+		check, err = s.queue.Append(ctx, pipe, tasks...)
+		return err
+	})
 	if err != nil {
+		watch.Stop()
 		if errors.Is(err, errTooLate) { // else it may have been written: a later try of the request must find it
 			s.withdraw(ctx, id, n, a)
 		}
 		return sub, nil, unavailable(err)
 	}
 	s.metrics.JobSubmitted(string(n.Class))
-	s.enqueue(ctx, id, tasks)
+	if !sent || check(ctx) != nil {
+		s.enqueue(ctx, id, tasks)
+	}
 	sub.Job = Job{ID: id, Status: StatusQueued, Owner: n.Owner, Class: n.Class, Spec: n.Spec, Wish: n.Wish, CreatedAt: at, Version: 1}
 	for _, t := range tasks {
 		sub.Job.Pictures = append(sub.Job.Pictures, Picture{Queue: t.Queue})
+	}
+	if watch != nil {
+		s.fresh.add(sub.Job, watch)
 	}
 	return sub, nil, nil
 }

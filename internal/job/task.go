@@ -1,6 +1,7 @@
 package job
 
 import (
+	"encoding/json"
 	"strconv"
 	"strings"
 	"time"
@@ -71,7 +72,7 @@ type Start struct {
 	CreatedAt time.Time // of the job
 	Class     Class
 	Spec      imagegen.Spec
-	BaseURL   string // of links to the gateway; empty: not known
+	wish      string // JSON
 	// Attempt is the number of this call, from 1; without one, how many there were.
 	Attempt int
 	// Counted is how many calls to this upstream count as attempts, this one included.
@@ -80,6 +81,13 @@ type Start struct {
 	// Bought is the picture to be copied, and Copies how often that failed (StartCopy).
 	Bought imagegen.Image
 	Copies int
+}
+
+// BaseURL returns what links to the gateway begin with; empty: not known. Most calls do not need it, so it is decoded here.
+func (s Start) BaseURL() string {
+	var w Wish
+	_ = json.Unmarshal([]byte(s.wish), &w) // a link to nowhere is what is left where nothing else can be done
+	return w.BaseURL
 }
 
 // StartVerdict is the record's answer to a worker that wants to draw a picture.

@@ -25,10 +25,11 @@ const (
 // costs no connection and no command. Messages lost with a connection are made up for when the subscription is back, by
 // reading the status of every job that is waited for.
 type Watcher struct {
-	client redis.UniversalClient
-	store  *Store
-	log    *slog.Logger
-	resync chan struct{} // buffer of one
+	client  redis.UniversalClient
+	channel string
+	store   *Store
+	log     *slog.Logger
+	resync  chan struct{} // buffer of one
 
 	mu      sync.Mutex
 	watches map[ID]map[*Watch]struct{}
@@ -37,8 +38,17 @@ type Watcher struct {
 
 // NewWatcher returns a watcher; it hears nothing until [Watcher.Run].
 func NewWatcher(client redis.UniversalClient, store *Store, log *slog.Logger) *Watcher {
+	return newWatcher(client, EventsChannel, store, log)
+}
+
+// NewCancelWatcher returns a watcher that hears of jobs that are cancelled, and of no other end.
+func NewCancelWatcher(client redis.UniversalClient, store *Store, log *slog.Logger) *Watcher {
+	return newWatcher(client, CancelledChannel, store, log)
+}
+
+func newWatcher(client redis.UniversalClient, channel string, store *Store, log *slog.Logger) *Watcher {
 	return &Watcher{
-		client: client, store: store, log: log,
+		client: client, channel: channel, store: store, log: log,
 		resync: make(chan struct{}, 1), watches: make(map[ID]map[*Watch]struct{}),
 	}
 }
@@ -75,8 +85,11 @@ func (w *Watcher) watch(id ID, changes bool) *Watch {
 	return watch
 }
 
-// Stop ends the registration.
+// Stop ends the registration, if there is one.
 func (x *Watch) Stop() {
+	if x == nil {
+		return
+	}
 	w := x.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -100,7 +113,7 @@ func (w *Watcher) Waiting() int {
 
 // Run keeps the subscription until ctx ends. It returns nil then.
 func (w *Watcher) Run(ctx context.Context) error {
-	sub := w.client.Subscribe(ctx, EventsChannel)
+	sub := w.client.Subscribe(ctx, w.channel)
 	// The default channel hides reconnects, and drops messages once its 100 places are taken.
 	events := sub.ChannelWithSubscriptions(redis.WithChannelSize(eventBuffer))
 	g, ctx := errgroup.WithContext(ctx)

@@ -35,6 +35,10 @@ func (q *stubQueue) Enqueue(_ context.Context, tasks ...job.Task) error {
 	return q.err
 }
 
+func (q *stubQueue) Append(_ context.Context, _ redis.Pipeliner, tasks ...job.Task) (func(context.Context) error, error) {
+	return func(ctx context.Context) error { return q.Enqueue(ctx, tasks...) }, nil
+}
+
 func (q *stubQueue) Remove(_ context.Context, tasks ...job.Task) error {
 	for _, t := range tasks {
 		q.removed <- t
@@ -84,6 +88,7 @@ func newSystemWith(t *testing.T, url string, cfg job.ServiceConfig) system {
 				t.Errorf("watcher or service: %v", err)
 			}
 		}
+		s.service.ForgetFresh()
 		if n := s.watcher.Waiting(); n != 0 {
 			t.Errorf("%d waiters are left", n)
 		}

@@ -32,34 +32,78 @@ type Client struct {
 // NewClient returns a client on the connection, which stays the caller's to close.
 func NewClient(client redis.UniversalClient) *Client {
 	return &Client{
-		redis: client, asynq: asynq.NewClientFromRedisClient(client), inspector: asynq.NewInspectorFromRedisClient(client),
+		redis: client, asynq: asynq.NewClientFromRedisClient(recorder(client)), inspector: asynq.NewInspectorFromRedisClient(client),
 	}
 }
 
 // Enqueue makes tasks wait in their queues and wakes a worker for each. A task that is there already is no error, also
 // where it is archived: who wants that one to run again removes it first.
 func (c *Client) Enqueue(ctx context.Context, tasks ...job.Task) error {
-	tokens := make(map[string][]string) // by wake list
-	for _, t := range tasks {
-		task, err := encodeTask(t)
-		if err != nil {
-			return err
+	pipe := c.redis.Pipeline()
+	check, err := c.Append(ctx, pipe, tasks...)
+	if err != nil {
+		return err
+	}
+	_, _ = pipe.Exec(ctx) // each command has its own error
+	return check(ctx)
+}
+
+// Append adds to a pipeline what Enqueue does. check tells what came of it once the pipeline was sent, and does what is left
+// to do.
+func (c *Client) Append(ctx context.Context, pipe redis.Pipeliner, tasks ...job.Task) (check func(context.Context) error, err error) {
+	queued, tokens := make([]*redis.Cmd, len(tasks)), make(map[string][]string) // by wake list
+	for i, t := range tasks {
+		if queued[i], err = c.record(ctx, t); err != nil {
+			return nil, err
 		}
-		_, err = c.asynq.EnqueueContext(ctx, task, asynq.Queue(t.Queue), asynq.TaskID(t.ID()),
-			asynq.MaxRetry(maxRetry), asynq.Timeout(taskTimeout))
-		if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
-			return fmt.Errorf("queue task %s: %w", t.ID(), err)
-		}
+		_ = pipe.Process(ctx, queued[i]) // it only queues
 		list := wakeOfKey(upstreamOf(t.Queue))
 		tokens[list] = append(tokens[list], t.Queue)
 	}
-	pipe := c.redis.Pipeline()
+	lengths := make(map[string]*redis.IntCmd, len(tokens))
 	for list, names := range tokens {
-		push(ctx, pipe, list, names...)
+		lengths[list] = pipe.LPush(ctx, list, names)
 	}
-	// Without its tokens the task is queued all the same: a worker will look for itself.
-	_, _ = pipe.Exec(ctx)
+	return func(ctx context.Context) error {
+		for i, cmd := range queued {
+			if err := c.queued(ctx, tasks[i], cmd.Err()); err != nil {
+				return err
+			}
+		}
+		for list, n := range lengths {
+			if n.Val() > 2*wakeCap {
+				// Nobody needs them now. Without its tokens a task is queued all the same.
+				_ = c.redis.LTrim(ctx, list, 0, wakeCap-1).Err()
+			}
+		}
+		return nil
+	}, nil
+}
+
+// queued makes up for a task whose script Redis had forgotten.
+func (c *Client) queued(ctx context.Context, t job.Task, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case !redis.HasErrorPrefix(err, "NOSCRIPT"):
+		return fmt.Errorf("queue task %s: %w", t.ID(), err)
+	}
+	if err := c.ask(ctx, t); err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
+		return fmt.Errorf("queue task %s: %w", t.ID(), err)
+	}
+	_ = wake(ctx, c.redis, wakeOfKey(upstreamOf(t.Queue)), t.Queue) // else a worker will look for itself
 	return nil
+}
+
+// ask has asynq queue a task.
+func (c *Client) ask(ctx context.Context, t job.Task) error {
+	task, err := encodeTask(t)
+	if err != nil {
+		return err
+	}
+	_, err = c.asynq.EnqueueContext(ctx, task, asynq.Queue(t.Queue), asynq.TaskID(t.ID()),
+		asynq.MaxRetry(maxRetry), asynq.Timeout(taskTimeout))
+	return err //nolint:wrapcheck // its callers say what was tried
 }
 
 // Remove takes tasks that wait, or are archived, out of their queues. Those that are not there, or run already, are no error.

@@ -26,6 +26,10 @@ const (
 	// slotWait is how soon a worker looks again for a slot that it was refused: a slot whose worker died comes free without a
 	// token.
 	slotWait = 2 * time.Second
+	// lookAfter is how long tokens are followed before the queues are looked at again, while each leads to a task, comes after
+	// a pause of quiet, and slots are left: a look costs more than a token, but takes many tasks at once.
+	lookAfter = 100 * time.Millisecond
+	quiet     = 500 * time.Microsecond
 	// backoffMin and backoffMax are the pauses between looks for a Redis that failed.
 	backoffMin = 100 * time.Millisecond
 	backoffMax = 2 * time.Second
@@ -63,7 +67,9 @@ type dispatcher struct {
 	heldFor time.Duration       // how long until an upstream with tasks that wait is asked again; 0: none does
 	credits credits             // of the lanes, at the last picture taken
 	backlog bool                // deliveries wait for a slot of theirs
+	emptyAt time.Time           // when a look last found nothing to take
 	told    bool                // a token said what to take in this pass
+	awaited time.Duration       // how long it took to come
 	stale   bool                // it led to nothing: what else is in the lists may be as old
 
 	asynqSlots int          // tasks that asynq handles at once
@@ -125,7 +131,6 @@ func (d *dispatcher) dequeue(ctx context.Context, cmd redis.Cmder, queue string)
 	}
 	if len(d.fetched) == 0 {
 		if _, ok := d.pass[queue]; !ok {
-			d.told = false
 			if err := d.fetch(ctx, cmd, queue, d.look(ctx)); err != nil {
 				d.pass = nil
 				cmd.SetErr(err)
@@ -189,10 +194,19 @@ func (d *dispatcher) claim(taskID string) *slot {
 // take. When that takes long, or the process stops, that is none: asynq asks again.
 func (d *dispatcher) look(ctx context.Context) []pick {
 	d.newPass()
-	for held := time.Now(); time.Since(held) < idleWait && !d.stopping(); {
+	followed := d.told && !d.stale && d.awaited > quiet
+	d.told = false
+	for held := time.Now(); time.Since(held) < idleWait && !d.stopping(); followed = false {
 		pictures, deliveries := d.slots.idle(), d.deliveries.idle()
 		if !pictures && !deliveries {
 			d.awaitLocalSlot()
+			continue
+		}
+		if followed && pictures && time.Since(d.emptyAt) < lookAfter {
+			// What waits since the last look has a token of its own.
+			if picks := d.listenFor(ctx); len(picks) > 0 {
+				return picks
+			}
 			continue
 		}
 		waiting, cleared, err := d.waiting(ctx, pictures) // how many tasks, by queue
@@ -214,11 +228,21 @@ func (d *dispatcher) look(ctx context.Context) []pick {
 			d.awaitLocalSlot() // tokens are left to other workers
 			continue
 		}
-		if queue := d.await(ctx); d.serves(queue) {
-			// The token says where: one task is there, if no other worker was faster.
-			d.told = true
-			return []pick{{queue, d.credits}}
+		d.emptyAt = time.Now()
+		if picks := d.listenFor(ctx); len(picks) > 0 {
+			return picks
 		}
+	}
+	return nil
+}
+
+// listenFor waits for a token that says where a task is, if no other worker is faster.
+func (d *dispatcher) listenFor(ctx context.Context) []pick {
+	began := time.Now()
+	queue := d.await(ctx)
+	d.awaited = time.Since(began)
+	if d.told = d.serves(queue); d.told {
+		return []pick{{queue, d.credits}}
 	}
 	return nil
 }

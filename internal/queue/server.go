@@ -105,7 +105,7 @@ type Server struct {
 	dispatcher *dispatcher
 	pace       *pacer
 	asynq      *asynq.Server
-	calls      sync.WaitGroup
+	hands      *hands
 }
 
 // Clients are the connections a server works with; all stay the caller's to close.
@@ -134,7 +134,7 @@ func NewServer(c Clients, cfg ServerConfig, log *slog.Logger) *Server {
 		}
 	}
 	return &Server{
-		cfg: cfg, log: log, dispatcher: d,
+		cfg: cfg, log: log, dispatcher: d, hands: newHands(),
 		pace: &pacer{client: c.Commands, self: pictures.self, slots: cfg.Concurrency, limit: cfg.GlobalLimit, limits: cfg.Upstreams, marks: cfg.Marks},
 		asynq: asynq.NewServerFromRedisClient(c.Asynq, asynq.Config{
 			Concurrency: d.asynqSlots,
@@ -168,7 +168,7 @@ func (s *Server) Run(ctx context.Context, h Handlers) error {
 	timer := time.AfterFunc(s.cfg.ShutdownTimeout, func() { cut(ErrStopping) })
 	s.asynq.Shutdown()
 	s.dispatcher.giveBack(base)
-	s.calls.Wait()
+	s.hands.wait()
 	timer.Stop()
 	stopRenewing()
 	renewal.Wait()
@@ -217,7 +217,7 @@ func (s *Server) process(lease, calls context.Context, t *asynq.Task, h Handlers
 		handle, errand.CallEnded = h.Webhook, sync.OnceFunc(func() { slot.release(calls) })
 	}
 	done := make(chan error, 1)
-	s.calls.Go(func() {
+	s.hands.do(func() {
 		defer errand.CallEnded()
 		done <- s.guard(calls, errand, handle)
 	})

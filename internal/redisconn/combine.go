@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +15,8 @@ import (
 const (
 	// leastPatience is the time that must be left for commands to travel with others: they share the earliest deadline.
 	leastPatience = time.Second
+	// maxFlying is how many round trips are under way at once. More make them smaller, and calls a second fewer.
+	maxFlying = 1
 	// maxCombined bounds the commands of one round trip: replies to those at its head wait for those at its end.
 	maxCombined = 512
 )
@@ -65,7 +66,7 @@ type combiner struct {
 	send redis.ProcessPipelineHook
 
 	mu      sync.Mutex
-	flying  bool
+	flying  int
 	waiting []*party
 }
 
@@ -96,8 +97,8 @@ func (c *combiner) exec(ctx context.Context, cmds []redis.Cmder) error {
 // wait returns true when it is p's turn to send; false when somebody has sent p's commands, or ctx ended before.
 func (c *combiner) wait(ctx context.Context, p *party) (lead bool) {
 	c.mu.Lock()
-	if !c.flying {
-		c.flying = true
+	if c.flying < maxFlying {
+		c.flying++
 		c.mu.Unlock()
 		return true
 	}
@@ -130,8 +131,6 @@ func (c *combiner) withdraw(p *party) bool {
 
 // fly sends the commands of the leader and of those who wait, and then lets the next one lead.
 func (c *combiner) fly(ctx context.Context, leader *party) {
-	// Who is about to run may have something to send, too.
-	runtime.Gosched()
 	parties, cmds, deadline := c.board(leader)
 	sent := errUnsent
 	defer func() { // also where a hook panics, or the others would wait for ever
@@ -179,7 +178,7 @@ func (c *combiner) pass() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.waiting) == 0 {
-		c.flying = false
+		c.flying--
 		return
 	}
 	c.waiting[0].turn <- true

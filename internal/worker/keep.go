@@ -190,7 +190,7 @@ func (c *call) keep(ctx context.Context, d imagegen.Drawing, image *imagegen.Ima
 	if err != nil {
 		return err
 	}
-	image.File, image.URL = kept.Name, c.begun.BaseURL+"/v1/files/"+kept.Name
+	image.File, image.URL = kept.Name, c.begun.BaseURL()+"/v1/files/"+kept.Name
 	if kept.Width > 0 && kept.Height > 0 {
 		image.Width, image.Height = kept.Width, kept.Height
 	}

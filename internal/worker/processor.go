@@ -24,7 +24,7 @@ type Records interface {
 	Status(ctx context.Context, id job.ID) (job.Status, error)
 }
 
-// Ends tells when jobs end that this process is working on. job.Watcher is one.
+// Ends tells when jobs are cancelled that this process is working on. job.Watcher is one.
 type Ends interface{ Watch(id job.ID) *job.Watch }
 
 // Queue takes the errands that follow a call.
