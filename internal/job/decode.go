@@ -94,6 +94,28 @@ func decode(id ID, fields map[string]string, known *Job) (Job, error) {
 	return j, nil
 }
 
+// ended returns a job as it is after what was told of its end: see [EventsChannel].
+func (j Job) ended(e ending) (Job, error) {
+	w := strings.SplitN(e.rest, " ", 8)
+	if len(w) != 8 || len(j.Pictures) != 1 {
+		return Job{}, fmt.Errorf("read the end of job %s: %d words for %d pictures", j.ID, len(w), len(j.Pictures))
+	}
+	r := &fieldReader{fields: map[string]string{"v": e.version, "completed": w[0], "expires": w[1], "r0": w[7]}}
+	c, err := decodeCall(strings.Join(w[2:7], " "))
+	if err != nil {
+		return Job{}, fmt.Errorf("read the end of job %s: %w", j.ID, err)
+	}
+	c.Attempt = 1
+	p := j.Pictures[0]
+	p.Attempts, p.Image = 1, r.picture(0).Image
+	j.Status, j.Pictures, j.Calls = StatusCompleted, []Picture{p}, []Call{c}
+	j.Version, j.StartedAt, j.CompletedAt, j.ExpiresAt = r.int("v"), c.StartedAt, r.time("completed"), r.time("expires")
+	if r.err != nil || p.Image == nil {
+		return Job{}, fmt.Errorf("read the end of job %s: %w", j.ID, errors.Join(r.err, errShape))
+	}
+	return j, nil
+}
+
 func (r *fieldReader) picture(i int) Picture {
 	p := Picture{
 		Attempts:   int(r.int(pictureField("a", i))),

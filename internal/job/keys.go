@@ -7,7 +7,9 @@ import (
 	"strings"
 )
 
-// EventsChannel is the Pub/Sub channel of changes; a message is "<job id> <version> <status>".
+// EventsChannel is the Pub/Sub channel of changes; a message is "<job id> <version> <status>". The end of a job whose only
+// picture came with its first call has " <completed ms> <expires ms> <ledger entry> <picture, JSON>" behind it: who made the
+// job, and waits for it, need not read the record.
 const EventsChannel = "zimage:events"
 
 // CancelledChannel is the Pub/Sub channel of jobs that were cancelled, with the same messages: workers hear of nothing else.

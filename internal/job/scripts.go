@@ -172,7 +172,11 @@ local v = str(tonumber(r[11]) + 1)
 f[#f + 1] = "v"
 f[#f + 1] = v
 redis.call("HSET", KEYS[1], unpack(f))
-redis.call("PUBLISH", ARGV[10], ARGV[9] .. " " .. v .. " " .. status)
+local message = ARGV[9] .. " " .. v .. " " .. status
+if status == "completed" and r[5] == "1" and ARGV[3] == "1" and #ARGV[7] < 4096 then -- all there is to know of it
+  message = message .. " " .. str(at) .. " " .. expires .. " " .. ARGV[5] .. " " .. ARGV[7]
+end
+redis.call("PUBLISH", ARGV[10], message)
 if expires ~= "0" and KEYS[2] then
   redis.call("ZADD", KEYS[2], expires, r[12] .. " " .. ARGV[9])
   if hook == "" then redis.call("ZREM", KEYS[3], ARGV[9]) end

@@ -182,8 +182,8 @@ type Beat struct {
 }
 
 // Wait blocks until the job is terminal, or until ctx ends: then its error is the context's cause. While Redis is away
-// it goes on waiting. It reads the record once, unless this process has just made it, and again when something is heard of
-// the job.
+// it goes on waiting. It reads the record once, and again when something is heard of the job; not before that where this
+// process has just made it, and not at all where what is heard says everything.
 func (s *Service) Wait(ctx context.Context, owner string, id ID, beat Beat) (ended Job, err error) {
 	made, watch := s.fresh.take(id, owner)
 	var known *Job
@@ -230,7 +230,7 @@ func (s *Service) follow(
 		var err error
 		if first && known != nil {
 			j = *known
-		} else {
+		} else if j, err = watch.told(known); err != nil {
 			j, err = s.get(ctx, owner, id, known)
 		}
 		var again <-chan time.Time

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -62,6 +63,12 @@ type Watch struct {
 	id      ID
 	changes bool // every one, not only the last
 	w       *Watcher
+	end     atomic.Pointer[ending] // what was told of the job's end
+}
+
+// ending is what a message tells of the end of a job.
+type ending struct {
+	version, rest string
 }
 
 // Watch registers a waiter for a job's end. Stop it when done.
@@ -83,6 +90,15 @@ func (w *Watcher) watch(id ID, changes bool) *Watch {
 	set[watch] = struct{}{}
 	w.count++
 	return watch
+}
+
+// told returns the job that was known before as it ended, if that was told.
+func (x *Watch) told(known *Job) (Job, error) {
+	end := x.end.Load()
+	if known == nil || end == nil {
+		return Job{}, ErrNotFound
+	}
+	return known.ended(*end)
 }
 
 // Stop ends the registration, if there is one.
@@ -152,20 +168,28 @@ func (w *Watcher) read(ctx context.Context, events <-chan any) {
 
 func (w *Watcher) heard(message string) {
 	id, rest, _ := strings.Cut(message, " ")
-	_, status, ok := strings.Cut(rest, " ")
+	version, rest, ok := strings.Cut(rest, " ")
+	status, rest, _ := strings.Cut(rest, " ")
 	if !ok {
 		w.log.Warn("unreadable job event", slog.String("event", strconv.Quote(message)))
 		return
 	}
-	w.wake(ID(id), Status(status).Terminal())
+	var end *ending
+	if rest != "" {
+		end = &ending{version, rest}
+	}
+	w.wake(ID(id), Status(status).Terminal(), end)
 }
 
-// wake signals a job's watches; those for its end alone only at its end.
-func (w *Watcher) wake(id ID, end bool) {
+// wake signals a job's watches; those for its end alone only at its end, of which told may tell.
+func (w *Watcher) wake(id ID, end bool, told *ending) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for watch := range w.watches[id] {
 		if end || watch.changes {
+			if told != nil {
+				watch.end.Store(told)
+			}
 			signal(watch.c)
 		}
 	}
@@ -209,7 +233,7 @@ func (w *Watcher) resyncOnce(ctx context.Context) error {
 		}
 		for i, status := range statuses {
 			// A job that is gone wakes its waiters too: they must be told.
-			w.wake(chunk[i], status == "" || status.Terminal())
+			w.wake(chunk[i], status == "" || status.Terminal(), nil)
 		}
 	}
 	return nil
