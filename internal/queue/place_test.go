@@ -4,7 +4,6 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
-	"slices"
 	"testing"
 	"time"
 
@@ -26,6 +25,14 @@ type line struct {
 	tasks  []job.Task // that wait, the next one first
 }
 
+// newLine returns an empty line, on a client that sends nothing twice.
+func newLine(tb testing.TB, url string) *line {
+	return &line{
+		tb: tb, queue: job.QueueName("exacg", job.LaneBulk),
+		client: connect(tb, url, noRepeats, func(o *redis.UniversalOptions) { o.ReadTimeout, o.WriteTimeout = patience, patience }),
+	}
+}
+
 func (l *line) keys(t job.Task) (pending, task string) {
 	prefix := "asynq:{" + l.queue + "}:"
 	return prefix + "pending", prefix + "t:" + t.ID()
@@ -34,17 +41,15 @@ func (l *line) keys(t job.Task) (pending, task string) {
 // come makes tasks wait that came at these times.
 func (l *line) come(times ...time.Time) {
 	l.tb.Helper()
-	for times := range slices.Chunk(times, 100) { // what takes long is sent again
-		l.do(func(ctx context.Context, pipe redis.Pipeliner) {
-			for _, at := range times {
-				t := job.Task{Job: job.NewID(), Queue: l.queue}
-				l.tasks = append(l.tasks, t)
-				pending, task := l.keys(t)
-				pipe.LPush(ctx, pending, t.ID())
-				pipe.HSet(ctx, task, "state", "pending", "pending_since", at.UnixNano())
-			}
-		})
-	}
+	l.do(func(ctx context.Context, pipe redis.Pipeliner) {
+		for _, at := range times {
+			t := job.Task{Job: job.NewID(), Queue: l.queue}
+			l.tasks = append(l.tasks, t)
+			pending, task := l.keys(t)
+			pipe.LPush(ctx, pending, t.ID())
+			pipe.HSet(ctx, task, "state", "pending", "pending_since", at.UnixNano())
+		}
+	})
 }
 
 // take takes the next n tasks.
@@ -96,46 +101,42 @@ func outlook(t *testing.T, client *queue.Client, tasks ...job.Task) []int {
 
 func TestPlacesInALongQueueDrainToTheFront(t *testing.T) {
 	t.Parallel()
-	redistest.Both(t, func(t *testing.T, url string) {
-		raw := connect(t, url)
-		client := queue.NewClient(raw)
-		l := &line{tb: t, client: raw, queue: job.QueueName("exacg", job.LaneBulk)}
-		l.come(bursts(1000)...)
-		watched := map[job.Task]int{} // by the last place
-		for i := 0; i < len(l.tasks); i += 61 {
-			watched[l.tasks[i]] = math.MaxInt
-		}
-		for len(l.tasks) > 0 {
-			n := len(l.tasks)
-			factor := math.Pow(float64(n)/exactPlaces, 1.0/64)
-			var asked []job.Task
-			var want []int
-			for i, task := range l.tasks {
-				if watched[task] > 0 {
-					asked, want = append(asked, task), append(want, i+1)
-				}
+	url := redistest.URL(t) // the imitation takes seconds for what is asked here
+	client := queue.NewClient(connect(t, url))
+	l := newLine(t, url)
+	l.come(bursts(4000)...)
+	watched := map[job.Task]int{} // by the last place
+	for i := 0; i < len(l.tasks); i += 61 {
+		watched[l.tasks[i]] = math.MaxInt
+	}
+	for len(l.tasks) > 0 {
+		n := len(l.tasks)
+		factor := math.Pow(float64(n)/exactPlaces, 1.0/64)
+		var asked []job.Task
+		var want []int
+		for i, task := range l.tasks {
+			if watched[task] > 0 {
+				asked, want = append(asked, task), append(want, i+1)
 			}
-			for i, place := range outlook(t, client, asked...) {
-				last := watched[asked[i]]
-				switch off := math.Abs(float64(place - want[i])); {
-				case place > last:
-					t.Errorf("of %d: place %d became %d, the queue drains", n, last, place)
-				case want[i] <= exactPlaces && off > 0, place < 1, place > n, off > float64(want[i])*(factor-1)+1:
-					t.Errorf("of %d: place %d, want %d", n, place, want[i])
-				}
-				watched[asked[i]] = place
-			}
-			l.take(min(n, 83))
 		}
-	})
+		for i, place := range outlook(t, client, asked...) {
+			last := watched[asked[i]]
+			switch off := math.Abs(float64(place - want[i])); {
+			case place > last:
+				t.Errorf("of %d: place %d became %d, the queue drains", n, last, place)
+			case want[i] <= exactPlaces && off > 0, place < 1, place > n, off > float64(want[i])*(factor-1)+1:
+				t.Errorf("of %d: place %d, want %d", n, place, want[i])
+			}
+			watched[asked[i]] = place
+		}
+		l.take(min(n, 83))
+	}
 }
 
 func TestPlacesOfTasksThatDoNotWaitLikeOthers(t *testing.T) {
 	t.Parallel()
 	redistest.Both(t, func(t *testing.T, url string) {
-		raw := connect(t, url)
-		client := queue.NewClient(raw)
-		l := &line{tb: t, client: raw, queue: job.QueueName("exacg", job.LaneBulk)}
+		client, l := queue.NewClient(connect(t, url)), newLine(t, url)
 		l.come(bursts(1000)...)
 		taken, next := l.tasks[0], l.tasks[1]
 		l.take(1)
