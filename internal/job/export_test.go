@@ -10,3 +10,6 @@ func (s *Store) SetSkew(d time.Duration) {
 
 // SetPatience makes the sweeper rescue pictures of upstreams without workers after d.
 func (s *Sweeper) SetPatience(d time.Duration) { s.patience = d }
+
+// Decode turns a record into a job.
+func Decode(id ID, fields map[string]string) (Job, error) { return decode(id, fields) }
