@@ -64,10 +64,9 @@ bench: ## added latency from the API through the queue and back
 	go test -run '^$$' -bench . -benchtime 2000x ./internal/e2e/
 
 .PHONY: bench-compare
-bench-compare: export BENCHSTAT = go run golang.org/x/perf/cmd/benchstat@v$(BENCHSTAT_VERSION)
-bench-compare: export BASE BENCH BENCHTIME BENCH_ROUNDS BENCH_PKG
 bench-compare: ## the hot path's micro-benchmarks, here against those of BASE (main), in turn (BENCH=… for some)
-	@.ci/bench-compare
+	@BASE='$(BASE)' BENCH='$(BENCH)' BENCHTIME='$(BENCHTIME)' BENCH_ROUNDS='$(BENCH_ROUNDS)' BENCH_PKG='$(BENCH_PKG)' \
+		BENCHSTAT='go run golang.org/x/perf/cmd/benchstat@v$(BENCHSTAT_VERSION)' .ci/bench-compare
 
 .PHONY: fuzz
 fuzz: ## every fuzz test, FUZZTIME (30s) each
