@@ -2,12 +2,18 @@
 
 GOLANGCI_LINT_VERSION := 2.15.0
 GOVULNCHECK_VERSION   := 1.9.0
+BENCHSTAT_VERSION     := 0.0.0-20260908200009-22c9c6c9d4da
 
 VERSION      ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 IMAGE        ?= zimage-gateway
 TEST_TIMEOUT ?= 15m
 FUZZTIME     ?= 30s
 PKG          ?= ./...
+BASE         ?= main
+BENCH        ?= .
+BENCHTIME    ?= 300ms
+BENCH_ROUNDS ?= 6
+BENCH_PKG    ?= ./internal/openai ./internal/imagegen ./internal/job ./internal/queue ./internal/httpapi
 
 # The race detector needs cgo and a C compiler; without them the tests run all the same, just without it.
 RACE = $(shell set -- $$(go env CC); [ "$$(go env CGO_ENABLED)" = 1 ] && command -v "$$1" >/dev/null 2>&1 && echo -race)
@@ -22,7 +28,7 @@ GO_BUILD = CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## the whole product in one process: api, worker, embedded Redis (ARGS=… is passed on)
@@ -56,6 +62,11 @@ vuln: ## known vulnerabilities; not part of check, as it asks vuln.go.dev
 .PHONY: bench
 bench: ## added latency from the API through the queue and back
 	go test -run '^$$' -bench . -benchtime 2000x ./internal/e2e/
+
+.PHONY: bench-compare
+bench-compare: ## the hot path's micro-benchmarks, here against those of BASE (main), in turn (BENCH=… for some)
+	@BASE='$(BASE)' BENCH='$(BENCH)' BENCHTIME='$(BENCHTIME)' BENCH_ROUNDS='$(BENCH_ROUNDS)' BENCH_PKG='$(BENCH_PKG)' \
+		BENCHSTAT='go run golang.org/x/perf/cmd/benchstat@v$(BENCHSTAT_VERSION)' .ci/bench-compare
 
 .PHONY: fuzz
 fuzz: ## every fuzz test, FUZZTIME (30s) each

@@ -3,8 +3,12 @@ package httpapi_test
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/zimage-gateway/zimage-gateway/internal/httpapi"
+	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 )
 
 func TestAuthentication(t *testing.T) {
@@ -80,5 +84,48 @@ func TestWorkNeedsAKey(t *testing.T) {
 	}
 	if len(jobs.made) > 0 {
 		t.Errorf("got jobs %v", jobs.made)
+	}
+}
+
+func TestTheLastEntryOfAKeyCounts(t *testing.T) {
+	t.Parallel()
+	jobs := &fakeJobs{}
+	s := newServer(t, jobs, func(c *httpapi.Config) {
+		for _, most := range []int{3, 4} {
+			k := httpapi.NewKey(key)
+			k.MaxPending = most
+			c.Keys = append(c.Keys, k)
+		}
+	})
+	send(t, s, "POST", "/v1/jobs", `{"prompt":"a"}`)
+	if got := jobs.last(t).Limits.MaxPending; got != 4 {
+		t.Errorf("got a limit of %d, want that of the last entry", got)
+	}
+}
+
+func BenchmarkFindKey(b *testing.B) {
+	catalog, err := imagegen.NewCatalog([]imagegen.Model{imagegen.DefaultModel()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, n := range []int{1, 100, 10_000} {
+		var keys []httpapi.Key
+		for i := range n {
+			keys = append(keys, httpapi.NewKey(fmt.Sprintf("sk-%026d", i)))
+		}
+		find, err := httpapi.KeyFinder(keys, catalog)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for what, presented := range map[string]string{"known": fmt.Sprintf("sk-%026d", n/2), "unknown": "sk-none"} {
+			b.Run(fmt.Sprintf("%d keys/%s", n, what), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if k := find(presented); (k != nil) != (what == "known") {
+						b.Fatal(presented)
+					}
+				}
+			})
+		}
 	}
 }

@@ -219,3 +219,20 @@ func TestSeedsAreConsecutiveOrRandomInRange(t *testing.T) {
 		}
 	})
 }
+
+func BenchmarkNewSpec(b *testing.B) {
+	m, random := imagegen.DefaultModel(), counter()
+	for name, p := range map[string]imagegen.Params{
+		"ratio": {Prompt: "一只可爱的小狗，1:2"},
+		"size":  {Prompt: "a cat on a roof, oil on canvas", Size: "1024x1024", N: new(4)},
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := m.NewSpec(p, random); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

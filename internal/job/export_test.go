@@ -19,3 +19,6 @@ func (s *Service) ForgetFresh() {
 		}
 	}
 }
+
+// Decode turns a record into a job.
+func Decode(id ID, fields map[string]string) (Job, error) { return decode(id, fields, nil) }

@@ -81,7 +81,7 @@ func TestPicturesOfADesertedUpstream(t *testing.T) {
 func buy(t *testing.T, s system, task job.Task) {
 	t.Helper()
 	o := options
-	o.MarkTTL = time.Millisecond // its worker dies
+	o.MarkTTL = -time.Second // a mark that is over at once: its worker died
 	if _, err := s.store.Start(t.Context(), task, "call", "exacg", o); err != nil {
 		t.Fatal(err)
 	}

@@ -5,10 +5,9 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
-
-	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 )
 
 // waiting returns the tasks of the listed jobs that some worker should get: of pictures that are neither final nor being
@@ -17,28 +16,13 @@ func (s *Store) waiting(ctx context.Context, ids []ID, now int64) (tasks []Task,
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	fields := []string{"status", "n", "owner", "expires", "hook"}
-	for i := range imagegen.MaxPictures {
-		for _, name := range []string{"s", "g", "q", "u"} {
-			fields = append(fields, pictureField(name, i))
-		}
-	}
-	pipe := s.client.Pipeline()
-	replies := make([]*redis.SliceCmd, len(ids))
-	for i, id := range ids {
-		replies[i] = pipe.HMGet(ctx, recordKey(id), fields...)
-	}
-	if _, err := pipe.Exec(ctx); err != nil {
+	records, err := s.skim(ctx, ids)
+	if err != nil {
 		return nil, fmt.Errorf("read %d unfinished jobs: %w", len(ids), err)
 	}
 	forget := s.client.Pipeline()
 	for i, id := range ids {
-		r := &fieldReader{fields: make(map[string]string, len(fields))}
-		for f, v := range replies[i].Val() {
-			if v, ok := v.(string); ok {
-				r.fields[fields[f]] = v
-			}
-		}
+		r := records[i]
 		status, owner, due := Status(r.fields["status"]), r.fields["owner"], r.fields["hook"] == "due"
 		switch {
 		case status == "":
@@ -67,6 +51,64 @@ func (s *Store) waiting(ctx context.Context, ids []ID, now int64) (tasks []Task,
 	return tasks, nil
 }
 
+// skim reads what of each record tells which of its pictures wait. Most jobs are for one picture: to ask each for as many as
+// it might have would be most of the work.
+func (s *Store) skim(ctx context.Context, ids []ID) ([]*fieldReader, error) {
+	records := make([]*fieldReader, len(ids))
+	for i := range records {
+		records[i] = &fieldReader{fields: make(map[string]string)}
+	}
+	names := make([][]string, len(ids)) // of the fields that are still to be read
+	for i := range names {
+		names[i] = append([]string{"status", "n", "owner", "expires", "hook"}, waitingFields(0)...)
+	}
+	if err := s.readFields(ctx, ids, names, records); err != nil {
+		return nil, err
+	}
+	for i, r := range records {
+		names[i] = nil
+		if Status(r.fields["status"]).Terminal() {
+			continue
+		}
+		for p := 1; p < int(r.int("n")); p++ {
+			names[i] = append(names[i], waitingFields(p)...)
+		}
+	}
+	return records, s.readFields(ctx, ids, names, records)
+}
+
+// readFields adds fields of jobs' records to what is known of them; a job of which none are asked for is left alone.
+func (s *Store) readFields(ctx context.Context, ids []ID, names [][]string, records []*fieldReader) error {
+	pipe := s.client.Pipeline()
+	replies := make(map[int]*redis.SliceCmd)
+	for i, id := range ids {
+		if len(names[i]) > 0 {
+			replies[i] = pipe.HMGet(ctx, recordKey(id), names[i]...)
+		}
+	}
+	if len(replies) == 0 {
+		return nil
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return err //nolint:wrapcheck // wrapped by the caller of skim
+	}
+	for i, reply := range replies {
+		for f, v := range reply.Val() {
+			if v, ok := v.(string); ok {
+				records[i].fields[names[i][f]] = v
+			}
+		}
+	}
+	return nil
+}
+
+// waitingFields are those that tell whether a picture waits, and for what.
+func waitingFields(image int) []string {
+	return []string{
+		pictureField("s", image), pictureField("g", image), pictureField("q", image), pictureField("u", image),
+	}
+}
+
 func (r *fieldReader) waitingTasks(id ID, owner string, now int64) (tasks []Task) {
 	for p := range int(r.int("n")) {
 		if r.fields[pictureField("s", p)] == "pending" && r.int(pictureField("u", p)) <= now {
@@ -82,6 +124,7 @@ func (r *fieldReader) waitingTasks(id ID, owner string, now int64) (tasks []Task
 // and whoever ended it did not come to it. Those younger than cutoff (unix ms) may belong to a job on its way.
 func (s *Store) sweepWaiting(ctx context.Context, cutoff int64) error {
 	for start := int64(0); ; start += sweepChunk {
+		began := time.Now()
 		page, err := s.client.ZRangeWithScores(ctx, waitingKey, start, start+sweepChunk-1).Result()
 		if err != nil {
 			return fmt.Errorf("list waiting pictures: %w", err)
@@ -111,6 +154,9 @@ func (s *Store) sweepWaiting(ctx context.Context, cutoff int64) error {
 		if len(page) < sweepChunk || len(members) < len(page) {
 			return nil
 		}
+		if err := rest(ctx, began); err != nil {
+			return err
+		}
 	}
 }
 
@@ -135,6 +181,19 @@ func (s *Store) notOpen(ctx context.Context, members []string) (stale []string, 
 		}
 	}
 	return stale, nil
+}
+
+// rest pauses for as long as a page of a sweep took that began then: a sweep through a long queue must not take more than
+// half of what Redis, and a core, can do from those that wait for an answer.
+func rest(ctx context.Context, began time.Time) error {
+	timer := time.NewTimer(min(time.Since(began), restMax))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // sweepEnded takes jobs whose record has expired off their owners' lists.

@@ -19,6 +19,8 @@ const (
 	// leadTTL outlasts the interval, so that one process goes on leading, by little, so that a dead one is soon replaced.
 	leadTTL    = SweepInterval + SweepInterval/2
 	sweepChunk = 200
+	// restMax bounds the pauses between the pages of a sweep: 500 of them, with 100,000 jobs, have to end before the next.
+	restMax = 20 * time.Millisecond
 )
 
 // TaskFinder tells which tasks the queue no longer carries.
@@ -84,6 +86,7 @@ func (s *Sweeper) Sweep(ctx context.Context, age time.Duration) error {
 	cutoff := lead[1] - age.Milliseconds()
 	// Paged by rank, oldest first. Removals meanwhile can shift a job past a page border: the next sweep sees it.
 	for start := int64(0); ; start += sweepChunk {
+		began := time.Now()
 		page, err := s.store.client.ZRangeWithScores(ctx, openKey, start, start+sweepChunk-1).Result()
 		if err != nil {
 			return fmt.Errorf("list unfinished jobs: %w", err)
@@ -99,6 +102,9 @@ func (s *Sweeper) Sweep(ctx context.Context, age time.Duration) error {
 		}
 		if len(page) < sweepChunk || len(ids) < len(page) {
 			break
+		}
+		if err := rest(ctx, began); err != nil {
+			return err
 		}
 	}
 	return errors.Join(s.store.sweepWaiting(ctx, cutoff), s.store.sweepEnded(ctx, lead[1]))

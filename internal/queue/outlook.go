@@ -11,47 +11,83 @@ import (
 	"github.com/zimage-gateway/zimage-gateway/internal/job"
 )
 
+var errShape = errors.New("reply has another shape than the script's")
+
 // Outlook returns each task's place in its queue plus all that waits in the lanes before it, 0 where it does not wait; and
 // how fast the workers draw, as far as that is known. It is one round trip for any number of tasks. Places are estimates:
-// an earlier lane is served more often than a later one, not before it.
+// an earlier lane is served more often than a later one, not before it, and far behind in a long queue nobody counts.
 func (c *Client) Outlook(ctx context.Context, tasks ...job.Task) (places []int, paces job.Paces, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	pipe := c.redis.Pipeline()
-	lengths := make(map[string]*redis.IntCmd)
-	at := make([]*redis.IntCmd, len(tasks))
+	asked := make(map[string][]int) // by queue: which of the tasks
 	for i, t := range tasks {
-		// Tasks enter at the head and leave at the tail, so the place counts from the tail.
-		at[i] = pipe.LPos(ctx, pendingKey(t.Queue), t.ID(), redis.LPosArgs{Rank: -1})
-		for _, queue := range append(lanesBefore(t.Queue), t.Queue) {
-			if lengths[queue] == nil {
-				lengths[queue] = pipe.LLen(ctx, pendingKey(queue))
-			}
-		}
+		asked[t.Queue] = append(asked[t.Queue], i)
 	}
-	words := pipe.HGetAll(ctx, paceKey)
-	// The first error may be that of a task that does not wait, which is none, and hide another.
-	_, err = pipe.Exec(ctx)
-	errs := []error{words.Err()}
-	if err != nil && !errors.Is(err, redis.Nil) {
-		errs = append(errs, err)
+	look, err := c.look(ctx, tasks, asked, placesScript.EvalSha)
+	if redis.HasErrorPrefix(err, "NOSCRIPT") {
+		look, err = c.look(ctx, tasks, asked, placesScript.Eval)
 	}
-	for _, n := range lengths {
-		errs = append(errs, n.Err())
-	}
-	if err := errors.Join(errs...); err != nil {
+	if err != nil {
 		return nil, job.Paces{}, fmt.Errorf("look for %d tasks in their queues: %w", len(tasks), err)
 	}
 	places = make([]int, len(tasks))
-	for i, t := range tasks {
-		if at[i].Err() != nil {
-			continue // taken, delayed or gone
+	for queue, which := range asked {
+		before := 0
+		for _, q := range lanesBefore(queue) {
+			before += look.lengths[q]
 		}
-		place := lengths[t.Queue].Val() - at[i].Val()
-		for _, queue := range lanesBefore(t.Queue) {
-			place += lengths[queue].Val()
+		for n, i := range which {
+			if place := look.places[queue][n]; place > 0 {
+				places[i] = before + place
+			}
 		}
-		places[i] = int(place)
 	}
-	return places, pacesOf(words.Val(), time.Now()), nil
+	return places, pacesOf(look.paces, time.Now()), nil
+}
+
+// outlook is one look at the queues.
+type outlook struct {
+	lengths map[string]int   // by queue
+	places  map[string][]int // by queue: of the tasks that were asked for
+	paces   map[string]string
+}
+
+// evaluate sends a script, by its digest or its text.
+type evaluate func(ctx context.Context, c redis.Scripter, keys []string, args ...any) *redis.Cmd
+
+func (c *Client) look(ctx context.Context, tasks []job.Task, asked map[string][]int, eval evaluate) (outlook, error) {
+	pipe := c.redis.Pipeline()
+	finds := make(map[string]*redis.Cmd)
+	lengths := make(map[string]*redis.IntCmd)
+	for queue, which := range asked {
+		args := []any{taskKey(queue, ""), exactPlaces}
+		for _, i := range which {
+			args = append(args, tasks[i].ID())
+		}
+		finds[queue] = eval(ctx, pipe, []string{pendingKey(queue)}, args...)
+		for _, q := range lanesBefore(queue) {
+			if asked[q] == nil && lengths[q] == nil {
+				lengths[q] = pipe.LLen(ctx, pendingKey(q))
+			}
+		}
+	}
+	paces := pipe.HGetAll(ctx, paceKey)
+	if _, err := pipe.Exec(ctx); err != nil {
+		return outlook{}, err //nolint:wrapcheck // its caller says what was tried
+	}
+	o := outlook{lengths: make(map[string]int), places: make(map[string][]int), paces: paces.Val()}
+	for q, n := range lengths {
+		o.lengths[q] = int(n.Val())
+	}
+	for queue, found := range finds {
+		numbers, err := found.Int64Slice()
+		if err != nil || len(numbers) != 1+len(asked[queue]) {
+			return outlook{}, errors.Join(err, errShape)
+		}
+		o.lengths[queue] = int(numbers[0])
+		for _, n := range numbers[1:] {
+			o.places[queue] = append(o.places[queue], int(n))
+		}
+	}
+	return o, nil
 }

@@ -57,6 +57,9 @@ func TestPlaces(t *testing.T) {
 		enqueue(t, client, bulk...)
 		enqueue(t, client, express...) // twice is once
 		enqueue(t, client, other, first, second)
+		if _, _, err := client.Outlook(t.Context(), express[0]); err != nil { // Redis gets to know the script
+			t.Fatal(err)
+		}
 		var count trips
 		raw.AddHook(&count)
 		got, _, err := client.Outlook(t.Context(),
@@ -67,13 +70,14 @@ func TestPlaces(t *testing.T) {
 		if diff := cmp.Diff(got, []int{0, 1, 3, 4, 5, 1, 1, 2, 0}); diff != "" {
 			t.Errorf("places (-got +want):\n%s", diff)
 		}
-		// A place each; five lanes of each upstream, and the deliveries; the pace.
-		if trips, n := count.trips.Load(), count.commands.Load(); trips != 1 || n != 9+5+5+1+1 {
-			t.Errorf("%d commands in %d round trips, want 21 in 1", n, trips)
+		// One for each queue with tasks that are asked about; two lanes of one upstream and four of the other before these; the pace.
+		if trips, n := count.trips.Load(), count.commands.Load(); trips != 1 || n != 5+2+4+1 {
+			t.Errorf("%d commands in %d round trips, want 12 in 1", n, trips)
 		}
 	})
 }
 
+// The places behind the first 200 are told from the times that asynq keeps: this fails when an upgrade no longer does.
 func TestPlacesOfMany(t *testing.T) {
 	t.Parallel()
 	redistest.Both(t, func(t *testing.T, url string) {
@@ -89,9 +93,12 @@ func TestPlacesOfMany(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, place := range places {
-			if place != i+1 {
-				t.Fatalf("place of task %d = %d", i, place)
+			if want := i + 1; place != want && (want <= exactPlaces || place <= exactPlaces || place < want-3 || place > want+3) {
+				t.Errorf("place of task %d = %d", i, place)
 			}
+		}
+		if places[n-1] != n {
+			t.Errorf("place of the last task = %d", places[n-1])
 		}
 		if pace.All != (job.Pace{}) || len(pace.Of) != 0 {
 			t.Errorf("pace = %+v without a worker", pace)
