@@ -23,7 +23,7 @@ type pick struct {
 
 // fetched is a task that was taken and that asynq has still to ask for, which it does at once.
 type fetched struct {
-	queue string
+	pick
 	reply *redis.Cmd
 	slot  *slot
 }
@@ -86,30 +86,36 @@ func (d *dispatcher) room() int { return d.asynqSlots - int(d.handed.Load()) }
 func (d *dispatcher) fetch(ctx context.Context, cmd redis.Cmder, asked string, picks []pick) error {
 	pipe := d.asynq.Pipeline()
 	taken := make([]fetched, 0, len(picks))
+	full := make(map[string]bool) // upstreams that have no slot; the next look leaves them out
 	for _, p := range picks {
+		u := upstreamOf(p.queue)
+		if full[u] {
+			continue
+		}
 		slot, err := d.take(ctx, p.queue)
 		if err != nil {
 			d.recover(ctx, err)
 			break
 		}
 		if slot == nil {
-			break // the next look leaves out what has no slot
+			full[u] = true
+			continue
 		}
 		reply := redis.NewCmd(ctx, argsFor(cmd.Args(), asked, p.queue)...)
 		_ = pipe.Process(ctx, reply) // it only queues
-		taken = append(taken, fetched{p.queue, reply, slot})
+		taken = append(taken, fetched{p, reply, slot})
 	}
 	if len(taken) == 0 {
 		return nil
 	}
 	_, _ = pipe.Exec(ctx) // each reply has its own error
 	var failure error
-	for i, f := range taken {
+	for _, f := range taken {
 		switch err := f.reply.Err(); {
 		case err == nil:
 			d.fetched = append(d.fetched, f)
 			if f.queue != job.WebhookQueue {
-				d.credits = picks[i].after
+				d.credits = f.after
 			}
 			if f.slot.diverted {
 				d.scans[upstreamOf(f.queue)].left[f.queue]--

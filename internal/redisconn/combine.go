@@ -53,8 +53,7 @@ func (h combineHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-// ProcessPipelineHook combines pipelines. go-redis calls it once for plain pipelines and once for transactions, which are
-// not mixed.
+// ProcessPipelineHook combines pipelines, but for transactions, which have to be by themselves.
 func (combineHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	c := &combiner{send: next}
 	return c.exec
@@ -83,7 +82,7 @@ func (c *combiner) exec(ctx context.Context, cmds []redis.Cmder) error {
 	if !bounded {
 		deadline = time.Now().Add(2 * ioTimeout)
 	}
-	if time.Until(deadline) < leastPatience || len(cmds) > maxCombined/2 {
+	if time.Until(deadline) < leastPatience || len(cmds) > maxCombined/2 || cmds[0].Name() == "multi" {
 		return c.send(ctx, cmds)
 	}
 	p := &party{cmds: cmds, deadline: deadline}
