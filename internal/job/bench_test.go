@@ -135,6 +135,7 @@ func BenchmarkDepth(b *testing.B) {
 			m := newBenchmark(b, client, queue.NewClient(client))
 			ids := m.deepen(b, depth)
 			poll := func(b *testing.B, id job.ID) {
+				b.Helper()
 				b.ReportAllocs()
 				m.measure(b, func() {
 					j, err := m.service.Get(b.Context(), "owner", id)

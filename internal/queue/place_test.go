@@ -27,6 +27,7 @@ type line struct {
 
 // newLine returns an empty line, on a client that sends nothing twice.
 func newLine(tb testing.TB, url string) *line {
+	tb.Helper()
 	return &line{
 		tb: tb, queue: job.QueueName("exacg", job.LaneBulk),
 		client: connect(tb, url, noRepeats, func(o *redis.UniversalOptions) { o.ReadTimeout, o.WriteTimeout = patience, patience }),
