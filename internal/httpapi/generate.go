@@ -154,22 +154,22 @@ func (x *exchange) hold(w http.ResponseWriter, id job.ID) {
 	w.Header().Set("X-Job-Id", string(id))
 }
 
-func (s *Server) chat(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) chat(w http.ResponseWriter, r *http.Request) (rest, error) {
 	body, err := readBody(r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	req, err := openai.DecodeChat(body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	options := openai.ChatOptions{IncludeUsage: req.IncludeUsage, Images: req.Images}
 	if s.housekeeping && req.Text != nil {
-		return s.chatText(w, r, req, options)
+		return nil, s.chatText(w, r, req, options)
 	}
 	o, err := s.order(r, req.Ask, req.Previous)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	options.Images = options.Images || o.images
 	if req.Stream {
