@@ -116,7 +116,11 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request, o order, waitFor
 			}
 		}
 	}
-	sub, err := s.jobs.Submit(r.Context(), n)
+	var sub job.Submission
+	err = s.gate.pass(r.Context(), func() (err error) {
+		sub, err = s.jobs.Submit(r.Context(), n)
+		return err
+	})
 	// Refused, or joined to a job that has the picture. Where nobody knows whether the job was made, that is found out later.
 	if o.upload != nil && sub.Job.ID != n.ID && (err == nil || imagegen.AsError(err).Kind != imagegen.KindQueueUnavailable) {
 		s.discard(r.Context(), n.ID, discardTimeout)

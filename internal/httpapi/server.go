@@ -124,6 +124,7 @@ type Server struct {
 	checkWebhook func(rawURL string) error
 	keepalive    time.Duration
 	housekeeping bool
+	gate         *gate
 	draining     atomic.Bool // no new request will be taken
 	landing      landingPage
 	mux          *chi.Mux
@@ -142,7 +143,7 @@ func New(c Config) (*Server, error) {
 		jobs: c.Jobs, catalog: c.Catalog, keys: keys, log: c.Logger, metrics: c.Metrics,
 		maxBody: c.MaxBodyBytes, patience: c.SyncTimeout, pause: c.StreamKeepalive, trust: c.TrustProxyHeaders,
 		pictures: c.Pictures, files: c.Files, uploads: c.Files != nil && !c.RefuseUploads, converter: picture.NewConverter(),
-		checkWebhook: c.CheckWebhookFunc, keepalive: c.SyncKeepalive, housekeeping: !c.DrawHousekeeping,
+		checkWebhook: c.CheckWebhookFunc, keepalive: c.SyncKeepalive, housekeeping: !c.DrawHousekeeping, gate: newGate(submitters),
 		landing: landingPage{version: c.Version, publicURL: c.PublicURL, model: c.Catalog.Default().ID},
 	}
 	if s.maxBody <= 0 {
