@@ -90,6 +90,11 @@ func (s *Server) await(w http.ResponseWriter, r *http.Request, a wait, f render)
 
 // conclude answers a call that waited, with the reply to its job or with why there is none.
 func (s *Server) conclude(w http.ResponseWriter, r *http.Request, a wait, f render, k *keepalive, j *job.Job, err error) error {
+	if err == nil {
+		if e := openai.JobError(*j); e != nil {
+			err = e
+		}
+	}
 	var v any
 	if err == nil {
 		v, err = f(r.Context(), *j, a.show)
@@ -107,7 +112,7 @@ func (s *Server) conclude(w http.ResponseWriter, r *http.Request, a wait, f rend
 	return err
 }
 
-// outcome waits until there are pictures. A client that is sent round is so while the job is not finished; if its reply
+// outcome waits for the end of the job. A client that is sent round is so while the job is not finished; if its reply
 // then takes long, it is kept alive like any other.
 func (s *Server) outcome(r *http.Request, a wait, k *keepalive) (*job.Job, error) {
 	patient, cancel := s.patiently(r.Context(), a)
@@ -132,9 +137,6 @@ func (s *Server) outcome(r *http.Request, a wait, k *keepalive) (*job.Job, error
 	if err != nil {
 		return nil, err
 	}
-	if e := openai.JobError(*j); e != nil {
-		return nil, e
-	}
 	if round && s.keepalive > 0 {
 		k.start(max(s.keepalive-time.Since(began), newlinePause)) // most replies need no such sign
 	}
@@ -144,8 +146,10 @@ func (s *Server) outcome(r *http.Request, a wait, k *keepalive) (*job.Job, error
 // ended waits for the end of a job. It returns a pointer as a job is large, and outcome would keep room for each on the
 // stack.
 func (s *Server) ended(ctx context.Context, r *http.Request, id job.ID) (*job.Job, error) {
-	j, err := s.jobs.Wait(ctx, exchangeOf(r).owner, id, job.Beat{})
-	return &j, err
+	j := new(job.Job)
+	var err error
+	*j, err = s.jobs.Wait(ctx, exchangeOf(r).owner, id, job.Beat{})
+	return j, err
 }
 
 // patiently bounds the wait for a job. The cause is what the caller is told, as Wait returns it.
