@@ -37,13 +37,13 @@ func newGate(places int) *gate {
 
 // pass calls f when it is its turn, and returns its error. It returns one of its own, and does not call f, where the
 // client goes away or Redis does.
-func (g *gate) pass(ctx context.Context, f func() error) error {
+func (g *gate) pass(ctx context.Context, f func(context.Context) error) error {
 	if err := g.enter(ctx); err != nil {
 		return err
 	}
 	began, answered := time.Now(), false
 	defer func() { g.leave(began, answered) }()
-	err := f()
+	err := f(ctx)
 	answered = err == nil || imagegen.AsError(err).Kind != imagegen.KindQueueUnavailable
 	return err
 }

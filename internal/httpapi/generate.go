@@ -117,8 +117,8 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request, o order, waitFor
 		}
 	}
 	var sub job.Submission
-	err = s.gate.pass(r.Context(), func() (err error) {
-		sub, err = s.jobs.Submit(r.Context(), n)
+	err = s.gate.pass(r.Context(), func(ctx context.Context) (err error) {
+		sub, err = s.jobs.Submit(ctx, n)
 		return err
 	})
 	// Refused, or joined to a job that has the picture. Where nobody knows whether the job was made, that is found out later.
