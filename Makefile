@@ -22,7 +22,11 @@ RACE = $(shell set -- $$(go env CC); [ "$$(go env CGO_ENABLED)" = 1 ] && command
 GOLANGCI_LINT = $(shell if [ "$$(golangci-lint version --short 2>/dev/null)" = "$(GOLANGCI_LINT_VERSION)" ]; then \
 	echo golangci-lint; else echo "go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(GOLANGCI_LINT_VERSION)"; fi)
 
-GO_BUILD = CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)'
+# Google's storage library links gRPC's whole xDS stack for a transport that is not used here: 19 MB, and some 2 MiB of
+# memory in each process, for nothing.
+TAGS = disable_grpc_modules
+
+GO_BUILD = CGO_ENABLED=0 go build -trimpath -tags $(TAGS) -ldflags '-X main.version=$(VERSION)'
 
 .DEFAULT_GOAL := help
 
@@ -46,7 +50,7 @@ test: ## every test (PKG=./internal/job/ for one package)
 # As build does it, so that what that has compiled is used again: with the clouds' libraries it is minutes.
 .PHONY: lint
 lint: export CGO_ENABLED = 0
-lint: export GOFLAGS = -trimpath
+lint: export GOFLAGS = -trimpath -tags=$(TAGS)
 lint: ## go vet, golangci-lint, tidy go.mod
 	go vet ./...
 	$(GOLANGCI_LINT) run

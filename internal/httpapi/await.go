@@ -20,31 +20,41 @@ import (
 // render encodes the reply to a finished job that has pictures. show holds what the request said of the reply's form.
 type render func(ctx context.Context, j job.Job, show url.Values) (any, error)
 
-// plain answers a call that is not streamed: it makes a job and waits for its pictures.
-func (s *Server) plain(w http.ResponseWriter, r *http.Request, o order, show url.Values, f render) error {
+// plain opens a call that is not streamed: it makes a job, and the rest waits for its pictures.
+func (s *Server) plain(w http.ResponseWriter, r *http.Request, o order, show url.Values, f render) (rest, error) {
 	if p := prefer(r); p.async {
 		return s.promise(w, r, o, p, show, f)
 	}
 	sub, err := s.submit(w, r, o, s.patience)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return s.await(w, r, wait{job: sub.Job.ID, token: sub.Token, until: time.Now().Add(s.patience), show: show}, f)
+	a := wait{job: sub.Job.ID, token: sub.Token, until: time.Now().Add(s.patience), show: show}
+	return func() error { return s.await(w, r, a, f) }, nil
 }
 
-// promise answers a call whose client would rather have a job than wait long. If the pictures are there in time, it gets
+// promise opens a call whose client would rather have a job than wait long. If the pictures are there in time, it gets
 // them as it would have otherwise.
-func (s *Server) promise(w http.ResponseWriter, r *http.Request, o order, p preference, show url.Values, f render) error {
+func (s *Server) promise(
+	w http.ResponseWriter, r *http.Request, o order, p preference, show url.Values, f render,
+) (rest, error) {
 	p.wait = min(p.wait, s.patience)
 	sub, err := s.submit(w, r, o, p.wait)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	p.applied(w)
 	if p.wait == 0 {
-		return s.accepted(w, r, sub.Job)
+		return nil, s.accepted(w, r, sub.Job)
 	}
-	ctx, cancel := context.WithTimeoutCause(r.Context(), p.wait, errPollOver)
+	return func() error { return s.hurry(w, r, sub, p.wait, show, f) }, nil
+}
+
+// hurry waits no longer than that for a job before it answers that it goes on.
+func (s *Server) hurry(
+	w http.ResponseWriter, r *http.Request, sub job.Submission, d time.Duration, show url.Values, f render,
+) error {
+	ctx, cancel := context.WithTimeoutCause(r.Context(), d, errPollOver)
 	defer cancel()
 	j, err := s.jobs.Wait(ctx, exchangeOf(r).owner, sub.Job.ID, job.Beat{})
 	s.part(r, line{sub.Job.ID, sub.Token}, err)
@@ -74,7 +84,21 @@ func (s *Server) await(w http.ResponseWriter, r *http.Request, a wait, f render)
 	x := exchangeOf(r)
 	k := &keepalive{x: x}
 	defer k.stop() // a handler that panics ends too
-	v, err := s.outcome(r, a, f, k)
+	j, err := s.outcome(r, a, k)
+	return apart(func() error { return s.conclude(w, r, a, f, k, j, err) })
+}
+
+// conclude answers a call that waited, with the reply to its job or with why there is none.
+func (s *Server) conclude(w http.ResponseWriter, r *http.Request, a wait, f render, k *keepalive, j *job.Job, err error) error {
+	if err == nil {
+		if e := openai.JobError(*j); e != nil {
+			err = e
+		}
+	}
+	var v any
+	if err == nil {
+		v, err = f(r.Context(), *j, a.show)
+	}
 	committed := k.stop()
 	switch {
 	case err == nil:
@@ -82,15 +106,15 @@ func (s *Server) await(w http.ResponseWriter, r *http.Request, a wait, f render)
 	case errors.Is(err, errNextRound):
 		return nextRound(w, r, a)
 	case committed && !gone(r, err):
-		x.breakOff(r, imagegen.AsError(err))
+		exchangeOf(r).breakOff(r, imagegen.AsError(err))
 		return nil
 	}
 	return err
 }
 
-// outcome waits for the job and encodes the reply. A client that is sent round is so while the job is not finished; if
-// its reply then takes long, it is kept alive like any other.
-func (s *Server) outcome(r *http.Request, a wait, f render, k *keepalive) (any, error) {
+// outcome waits for the end of the job. A client that is sent round is so while the job is not finished; if its reply
+// then takes long, it is kept alive like any other.
+func (s *Server) outcome(r *http.Request, a wait, k *keepalive) (*job.Job, error) {
 	patient, cancel := s.patiently(r.Context(), a)
 	defer cancel()
 	ctx := patient
@@ -104,22 +128,28 @@ func (s *Server) outcome(r *http.Request, a wait, f render, k *keepalive) (any, 
 	default:
 		k.start(s.keepalive)
 	}
-	j, err := s.jobs.Wait(ctx, exchangeOf(r).owner, a.job, job.Beat{})
+	j, err := s.ended(ctx, r, a.job)
 	if errors.Is(err, errNextRound) && s.draining.Load() {
 		// A next round would find nobody here. If the drain ends first, the client is told so, with a status.
-		j, err = s.jobs.Wait(patient, exchangeOf(r).owner, a.job, job.Beat{})
+		j, err = s.ended(patient, r, a.job)
 	}
 	s.part(r, line{a.job, a.token}, err)
 	if err != nil {
 		return nil, err
 	}
-	if e := openai.JobError(j); e != nil {
-		return nil, e
-	}
 	if round && s.keepalive > 0 {
 		k.start(max(s.keepalive-time.Since(began), newlinePause)) // most replies need no such sign
 	}
-	return f(r.Context(), j, a.show)
+	return j, nil
+}
+
+// ended waits for the end of a job. It returns a pointer as a job is large, and outcome would keep room for each on the
+// stack.
+func (s *Server) ended(ctx context.Context, r *http.Request, id job.ID) (*job.Job, error) {
+	j := new(job.Job)
+	var err error
+	*j, err = s.jobs.Wait(ctx, exchangeOf(r).owner, id, job.Beat{})
+	return j, err
 }
 
 // patiently bounds the wait for a job. The cause is what the caller is told, as Wait returns it.
@@ -189,17 +219,17 @@ func nextRound(w http.ResponseWriter, r *http.Request, a wait) error {
 	return writeJSON(w, http.StatusSeeOther, struct{}{})
 }
 
-// resume answers a caller that was sent round. Without the query it is a GET where none is.
-func (s *Server) resume(f render) handler {
-	return func(w http.ResponseWriter, r *http.Request) error {
+// resume opens for a caller that was sent round. Without the query it is a GET where none is.
+func (s *Server) resume(f render) opening {
+	return func(w http.ResponseWriter, r *http.Request) (rest, error) {
 		q := r.URL.Query()
 		if !q.Has(paramJob) {
-			return s.methodNotAllowed(w, r)
+			return nil, s.methodNotAllowed(w, r)
 		}
 		// The wait itself finds out whose job it is, or that there is none: it goes on where Redis is away meanwhile.
 		a := wait{job: job.ID(q.Get(paramJob)), until: time.Now().Add(s.patience), show: q}
 		if !jobLike.MatchString(string(a.job)) {
-			return &imagegen.Error{Kind: imagegen.KindJobNotFound, Message: "there is no such job, or it has expired"}
+			return nil, &imagegen.Error{Kind: imagegen.KindJobNotFound, Message: "there is no such job, or it has expired"}
 		}
 		exchangeOf(r).hold(w, a.job)
 		if ms, err := strconv.ParseInt(q.Get(paramUntil), 10, 64); err == nil {
@@ -211,6 +241,6 @@ func (s *Server) resume(f render) handler {
 			a.rounds = max(n, 0)
 		}
 		a.token = s.join(r, a.job)
-		return s.await(w, r, a, f)
+		return func() error { return s.await(w, r, a, f) }, nil
 	}
 }

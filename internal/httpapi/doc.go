@@ -4,5 +4,7 @@
 // body limit; then a handler decodes it with package openai, hands a job to [Jobs] and encodes what comes back. Handlers
 // return errors; one place turns them into replies, so every failure has the same shape, headers and log fields.
 //
-// The package starts no goroutine and knows no queue: whoever waits does so in [Jobs.Wait].
+// Thousands may wait at once, each in [Jobs.Wait] on its connection's own goroutine, whose stack stays small: what is deep
+// runs on another one meanwhile (see apart). A goroutine that the package starts ends before the handler that started it.
+// It knows no queue.
 package httpapi

@@ -116,7 +116,11 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request, o order, waitFor
 			}
 		}
 	}
-	sub, err := s.jobs.Submit(r.Context(), n)
+	var sub job.Submission
+	err = s.gate.pass(r.Context(), func(ctx context.Context) (err error) {
+		sub, err = s.jobs.Submit(ctx, n)
+		return err
+	})
 	// Refused, or joined to a job that has the picture. Where nobody knows whether the job was made, that is found out later.
 	if o.upload != nil && sub.Job.ID != n.ID && (err == nil || imagegen.AsError(err).Kind != imagegen.KindQueueUnavailable) {
 		s.discard(r.Context(), n.ID, discardTimeout)
@@ -154,22 +158,22 @@ func (x *exchange) hold(w http.ResponseWriter, id job.ID) {
 	w.Header().Set("X-Job-Id", string(id))
 }
 
-func (s *Server) chat(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) chat(w http.ResponseWriter, r *http.Request) (rest, error) {
 	body, err := readBody(r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	req, err := openai.DecodeChat(body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	options := openai.ChatOptions{IncludeUsage: req.IncludeUsage, Images: req.Images}
 	if s.housekeeping && req.Text != nil {
-		return s.chatText(w, r, req, options)
+		return nil, s.chatText(w, r, req, options)
 	}
 	o, err := s.order(r, req.Ask, req.Previous)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	options.Images = options.Images || o.images
 	if req.Stream {

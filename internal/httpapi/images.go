@@ -9,42 +9,42 @@ import (
 	"github.com/zimage-gateway/zimage-gateway/internal/openai"
 )
 
-func (s *Server) generateImages(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) generateImages(w http.ResponseWriter, r *http.Request) (rest, error) {
 	body, err := readBody(r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	req, err := openai.DecodeImages(body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	o, err := s.order(r, req.Ask, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	return s.images(w, r, req, o, false)
 }
 
-func (s *Server) editImages(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) editImages(w http.ResponseWriter, r *http.Request) (rest, error) {
 	body, err := readBody(r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	req, err := openai.DecodeEdit(r.Header.Get("Content-Type"), body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if req.Model == "" {
 		req.Model = s.firstEditor(exchangeOf(r).key).ID
 	}
 	o, err := s.order(r, req.Ask, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	return s.images(w, r, req, o, true)
 }
 
-func (s *Server) images(w http.ResponseWriter, r *http.Request, req openai.ImagesRequest, o order, edit bool) error {
+func (s *Server) images(w http.ResponseWriter, r *http.Request, req openai.ImagesRequest, o order, edit bool) (rest, error) {
 	format := req.Format.Resolve(o.model, req.Model)
 	if req.Stream {
 		// The events of OpenAI's image streams hold the picture itself, unless somebody asks for something else.

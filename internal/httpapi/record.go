@@ -135,9 +135,12 @@ func (s *Server) catch(w http.ResponseWriter, r *http.Request) {
 	if v == http.ErrAbortHandler { //nolint:errorlint // net/http compares by identity too
 		panic(v)
 	}
-	x := exchangeOf(r)
+	x, stack := exchangeOf(r), debug.Stack()
+	if p, ok := v.(panicApart); ok {
+		v, stack = p.value, p.stack
+	}
 	s.log.LogAttrs(r.Context(), slog.LevelError, "panic", slog.String("request_id", x.requestID),
-		slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
+		slog.Any("panic", v), slog.String("stack", string(stack)))
 	x.err = &imagegen.Error{Kind: imagegen.KindInternal, Err: fmt.Errorf("panic: %v", v)}
 	if x.w.Status() != 0 {
 		x.status = http.StatusInternalServerError

@@ -15,36 +15,36 @@ import (
 // pollAfter is what polling clients are told to wait between two looks at a response.
 const pollAfter = time.Second
 
-func (s *Server) createResponse(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) createResponse(w http.ResponseWriter, r *http.Request) (rest, error) {
 	body, err := readBody(r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	req, err := openai.DecodeResponses(body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if s.housekeeping && req.Text != nil {
-		return s.responseText(w, r, req)
+		return nil, s.responseText(w, r, req)
 	}
 	o, err := s.order(r, req.Ask, req.Previous)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	o.wish = job.Wish{Metadata: req.Metadata, Background: req.Background}
 	switch {
 	case req.Stream:
 		sub, err := s.submit(w, r, o, s.patience)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		return s.streamResponse(w, r, sub, -1)
+		return func() error { return s.streamResponse(w, r, sub, -1) }, nil
 	case req.Background:
 		sub, err := s.submit(w, r, o, 0)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		return s.writeResponse(w, r, sub.Job)
+		return nil, s.writeResponse(w, r, sub.Job)
 	}
 	return s.plain(w, r, o, url.Values{}, s.renderResponse)
 }

@@ -124,6 +124,7 @@ type Server struct {
 	checkWebhook func(rawURL string) error
 	keepalive    time.Duration
 	housekeeping bool
+	gate         *gate
 	draining     atomic.Bool // no new request will be taken
 	landing      landingPage
 	mux          *chi.Mux
@@ -142,7 +143,7 @@ func New(c Config) (*Server, error) {
 		jobs: c.Jobs, catalog: c.Catalog, keys: keys, log: c.Logger, metrics: c.Metrics,
 		maxBody: c.MaxBodyBytes, patience: c.SyncTimeout, pause: c.StreamKeepalive, trust: c.TrustProxyHeaders,
 		pictures: c.Pictures, files: c.Files, uploads: c.Files != nil && !c.RefuseUploads, converter: picture.NewConverter(),
-		checkWebhook: c.CheckWebhookFunc, keepalive: c.SyncKeepalive, housekeeping: !c.DrawHousekeeping,
+		checkWebhook: c.CheckWebhookFunc, keepalive: c.SyncKeepalive, housekeeping: !c.DrawHousekeeping, gate: newGate(submitters),
 		landing: landingPage{version: c.Version, publicURL: c.PublicURL, model: c.Catalog.Default().ID},
 	}
 	if s.maxBody <= 0 {
@@ -186,14 +187,14 @@ func (s *Server) routes(origins []string) *chi.Mux {
 		m.Get("/v1/models", s.handle(s.listModels))
 		// A wildcard, as some clients do not escape the slash in an id like owner/model.
 		m.Get("/v1/models/*", s.handle(s.getModel))
-		m.Post(chatPath, s.handle(s.chat))
-		m.Get(chatPath, s.handle(s.resume(s.renderChat)))
-		m.Post(generationsPath, s.handle(s.generateImages))
-		m.Get(generationsPath, s.handle(s.resume(s.renderImages)))
-		m.Post(editsPath, s.handle(s.editImages))
-		m.Get(editsPath, s.handle(s.resume(s.renderImages)))
-		m.Post(responsesPath, s.handle(s.createResponse))
-		m.Get(responsesPath, s.handle(s.resume(s.renderResponse)))
+		m.Post(chatPath, s.handleLong(s.chat))
+		m.Get(chatPath, s.handleLong(s.resume(s.renderChat)))
+		m.Post(generationsPath, s.handleLong(s.generateImages))
+		m.Get(generationsPath, s.handleLong(s.resume(s.renderImages)))
+		m.Post(editsPath, s.handleLong(s.editImages))
+		m.Get(editsPath, s.handleLong(s.resume(s.renderImages)))
+		m.Post(responsesPath, s.handleLong(s.createResponse))
+		m.Get(responsesPath, s.handleLong(s.resume(s.renderResponse)))
 		m.Get("/v1/responses/{id}", s.handle(s.getResponse))
 		m.Post("/v1/responses/{id}/cancel", s.handle(s.cancelResponse))
 		m.Post("/v1/jobs", s.handle(s.createJob))

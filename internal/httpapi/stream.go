@@ -26,26 +26,30 @@ func (s *Server) beginStream(w http.ResponseWriter, r *http.Request) io.Writer {
 	return eventWriter{w: w, conn: http.NewResponseController(x.w.Unwrap())}
 }
 
-// streamChat answers a chat call as events. A refused job still has its own status.
-func (s *Server) streamChat(w http.ResponseWriter, r *http.Request, o order, options openai.ChatOptions) error {
+// streamChat opens a chat call that is answered as events. A refused job still has its own status.
+func (s *Server) streamChat(w http.ResponseWriter, r *http.Request, o order, options openai.ChatOptions) (rest, error) {
 	sub, err := s.submit(w, r, o, s.patience)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return s.stream(r, sub, openai.NewChatStream(s.beginStream(w, r), sub.Job, options), noContents)
+	out := openai.NewChatStream(s.beginStream(w, r), sub.Job, options)
+	return func() error { return s.stream(r, sub, out, noContents) }, nil
 }
 
-// streamImages answers an images call as events.
-func (s *Server) streamImages(w http.ResponseWriter, r *http.Request, o order, edit bool, format openai.ResponseFormat) error {
+// streamImages opens an images call that is answered as events.
+func (s *Server) streamImages(
+	w http.ResponseWriter, r *http.Request, o order, edit bool, format openai.ResponseFormat,
+) (rest, error) {
 	sub, err := s.submit(w, r, o, s.patience)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	need := noContents
 	if format.Needs() {
 		need = allContents
 	}
-	return s.stream(r, sub, openai.NewImageStream(s.beginStream(w, r), edit, format), need)
+	out := openai.NewImageStream(s.beginStream(w, r), edit, format)
+	return func() error { return s.stream(r, sub, out, need) }, nil
 }
 
 // signs of life of a stream.
