@@ -45,7 +45,7 @@ build: ## bin/api and bin/worker
 
 .PHONY: test
 test: ## every test (PKG=./internal/job/ for one package)
-	go test $(RACE) -shuffle=on -count=1 -timeout $(TEST_TIMEOUT) $(PKG)
+	go test -tags $(TAGS) $(RACE) -shuffle=on -count=1 -timeout $(TEST_TIMEOUT) $(PKG)
 
 # As build does it, so that what that has compiled is used again: with the clouds' libraries it is minutes.
 .PHONY: lint

@@ -93,6 +93,7 @@ func runAPI(ctx context.Context, c config.API, b Build, ready func(net.Addr)) er
 	if err != nil {
 		return fmt.Errorf("build the HTTP API: %w", err)
 	}
+	defer handler.Close()
 	public, err := listen(ctx, "LISTEN_ADDR", c.ListenAddr)
 	if err != nil {
 		return err

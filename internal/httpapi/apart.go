@@ -17,7 +17,7 @@ type rest func() error
 func (s *Server) handleLong(open opening) http.HandlerFunc {
 	return s.handle(func(w http.ResponseWriter, r *http.Request) error {
 		var wait rest
-		err := apart(func() (err error) {
+		err := s.apart(func() (err error) {
 			wait, err = open(w, r)
 			return err
 		})
@@ -28,21 +28,18 @@ func (s *Server) handleLong(open opening) http.HandlerFunc {
 	})
 }
 
-// apart calls f on a goroutine of its own, whose stack is given back when f returns. A panic of f is one of the caller.
-func apart(f func() error) error {
+// apart calls f on another goroutine. A panic of f is one of the caller's.
+func (s *Server) apart(f func() error) error {
 	var err error
 	var panicked any
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	s.hands.Run(func() {
 		defer func() {
 			if v := recover(); v != nil {
 				panicked = passOn(v)
 			}
 		}()
 		err = f()
-	}()
-	<-done
+	})
 	if panicked != nil {
 		panic(panicked)
 	}

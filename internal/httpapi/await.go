@@ -59,7 +59,8 @@ func (s *Server) hurry(
 	j, err := s.jobs.Wait(ctx, exchangeOf(r).owner, sub.Job.ID, job.Beat{})
 	s.part(r, line{sub.Job.ID, sub.Token}, err)
 	if isPromise(err) {
-		if j, err = s.jobs.Get(r.Context(), exchangeOf(r).owner, sub.Job.ID); err != nil {
+		j, err := s.jobs.Get(r.Context(), exchangeOf(r).owner, sub.Job.ID)
+		if err != nil {
 			j = sub.Job // it goes on; a failure would have the client order it again
 		}
 		return s.accepted(w, r, j)
@@ -67,10 +68,10 @@ func (s *Server) hurry(
 	if err != nil {
 		return err
 	}
-	if e := openai.JobError(j); e != nil {
+	if e := openai.JobError(*j); e != nil {
 		return e
 	}
-	v, err := f(r.Context(), j, show)
+	v, err := f(r.Context(), *j, show)
 	if err != nil {
 		return err
 	}
@@ -85,7 +86,7 @@ func (s *Server) await(w http.ResponseWriter, r *http.Request, a wait, f render)
 	k := &keepalive{x: x}
 	defer k.stop() // a handler that panics ends too
 	j, err := s.outcome(r, a, k)
-	return apart(func() error { return s.conclude(w, r, a, f, k, j, err) })
+	return s.apart(func() error { return s.conclude(w, r, a, f, k, j, err) })
 }
 
 // conclude answers a call that waited, with the reply to its job or with why there is none.
@@ -128,10 +129,10 @@ func (s *Server) outcome(r *http.Request, a wait, k *keepalive) (*job.Job, error
 	default:
 		k.start(s.keepalive)
 	}
-	j, err := s.ended(ctx, r, a.job)
+	j, err := s.jobs.Wait(ctx, exchangeOf(r).owner, a.job, job.Beat{})
 	if errors.Is(err, errNextRound) && s.draining.Load() {
 		// A next round would find nobody here. If the drain ends first, the client is told so, with a status.
-		j, err = s.ended(patient, r, a.job)
+		j, err = s.jobs.Wait(patient, exchangeOf(r).owner, a.job, job.Beat{})
 	}
 	s.part(r, line{a.job, a.token}, err)
 	if err != nil {
@@ -141,15 +142,6 @@ func (s *Server) outcome(r *http.Request, a wait, k *keepalive) (*job.Job, error
 		k.start(max(s.keepalive-time.Since(began), newlinePause)) // most replies need no such sign
 	}
 	return j, nil
-}
-
-// ended waits for the end of a job. It returns a pointer as a job is large, and outcome would keep room for each on the
-// stack.
-func (s *Server) ended(ctx context.Context, r *http.Request, id job.ID) (*job.Job, error) {
-	j := new(job.Job)
-	var err error
-	*j, err = s.jobs.Wait(ctx, exchangeOf(r).owner, id, job.Beat{})
-	return j, err
 }
 
 // patiently bounds the wait for a job. The cause is what the caller is told, as Wait returns it.

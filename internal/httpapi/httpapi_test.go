@@ -129,24 +129,26 @@ func (f *fakeJobs) Get(ctx context.Context, owner string, id job.ID) (job.Job, e
 // errBeat makes waitFunc's contexts end when a beat is due.
 var errBeat = errors.New("a beat is due")
 
-func (f *fakeJobs) Wait(ctx context.Context, owner string, id job.ID, beat job.Beat) (job.Job, error) {
+func (f *fakeJobs) Wait(ctx context.Context, owner string, id job.ID, beat job.Beat) (*job.Job, error) {
 	for f.waitFunc != nil {
 		if beat.Every == 0 {
-			return f.waitFunc(ctx, owner, id)
+			j, err := f.waitFunc(ctx, owner, id)
+			return &j, err
 		}
 		pause, cancel := context.WithTimeoutCause(ctx, beat.Every, errBeat)
 		j, err := f.waitFunc(pause, owner, id)
 		cancel()
 		if !errors.Is(err, errBeat) {
-			return j, err
+			return &j, err
 		}
 		if err := beat.Func(ctx); err != nil {
-			return job.Job{}, err
+			return nil, err
 		}
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return finished(newJob(f.made[len(f.made)-1])), nil
+	j := finished(newJob(f.made[len(f.made)-1]))
+	return &j, nil
 }
 
 func (f *fakeJobs) Cancel(ctx context.Context, owner string, id job.ID) (job.Job, error) {
@@ -321,6 +323,7 @@ func newServer(t *testing.T, jobs httpapi.Jobs, change ...func(*httpapi.Config))
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(s.Close)
 	return s
 }
 

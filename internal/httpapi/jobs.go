@@ -123,9 +123,12 @@ func (s *Server) poll(r *http.Request, j job.Job, patience time.Duration) (job.J
 	defer cancel()
 	finished, err := s.jobs.Wait(ctx, j.Owner, j.ID, job.Beat{})
 	if errors.Is(err, errPollOver) {
-		finished, err = s.jobs.Get(r.Context(), j.Owner, j.ID)
+		return s.jobs.Get(r.Context(), j.Owner, j.ID)
 	}
-	return finished, err
+	if err != nil {
+		return job.Job{}, err
+	}
+	return *finished, nil
 }
 
 func (s *Server) listJobs(w http.ResponseWriter, r *http.Request) error {

@@ -11,6 +11,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
 
+	"github.com/zimage-gateway/zimage-gateway/internal/hands"
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 	"github.com/zimage-gateway/zimage-gateway/internal/imagestore"
 	"github.com/zimage-gateway/zimage-gateway/internal/job"
@@ -25,7 +26,7 @@ type Jobs interface {
 	// Get reads a job; another owner's is KindJobNotFound.
 	Get(ctx context.Context, owner string, id job.ID) (job.Job, error)
 	// Wait blocks until the job is terminal or ctx ends (then its error is context.Cause(ctx)).
-	Wait(ctx context.Context, owner string, id job.ID, beat job.Beat) (job.Job, error)
+	Wait(ctx context.Context, owner string, id job.ID, beat job.Beat) (*job.Job, error)
 	// Follow calls tell with the job as it is, unless that is the version seen, and after each change until it is terminal.
 	Follow(ctx context.Context, owner string, id job.ID, seen int64, beat job.Beat, tell func(job.Job) error) error
 	// Join puts a caller on the line of its own job for at most d, so that it is not dropped meanwhile.
@@ -127,6 +128,7 @@ type Server struct {
 	gate         *gate
 	draining     atomic.Bool // no new request will be taken
 	landing      landingPage
+	hands        *hands.Hands
 	mux          *chi.Mux
 }
 
@@ -142,7 +144,7 @@ func New(c Config) (*Server, error) {
 	s := &Server{
 		jobs: c.Jobs, catalog: c.Catalog, keys: keys, log: c.Logger, metrics: c.Metrics,
 		maxBody: c.MaxBodyBytes, patience: c.SyncTimeout, pause: c.StreamKeepalive, trust: c.TrustProxyHeaders,
-		pictures: c.Pictures, files: c.Files, uploads: c.Files != nil && !c.RefuseUploads, converter: picture.NewConverter(),
+		pictures: c.Pictures, files: c.Files, uploads: c.Files != nil && !c.RefuseUploads, converter: picture.NewConverter(), hands: hands.New(),
 		checkWebhook: c.CheckWebhookFunc, keepalive: c.SyncKeepalive, housekeeping: !c.DrawHousekeeping, gate: newGate(submitters),
 		landing: landingPage{version: c.Version, publicURL: c.PublicURL, model: c.Catalog.Default().ID},
 	}
@@ -170,6 +172,9 @@ const (
 
 // rounds are the paths whose GET is there for calls that were sent round while they wait.
 var rounds = []string{chatPath, generationsPath, editsPath, responsesPath}
+
+// Close ends what runs beside the requests. It is called once, after the last of them.
+func (s *Server) Close() { s.hands.Close() }
 
 // Drain says that the listener takes no new requests: who waits is not sent round any more.
 func (s *Server) Drain() { s.draining.Store(true) }

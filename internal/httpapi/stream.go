@@ -79,13 +79,13 @@ const (
 func (s *Server) stream(r *http.Request, sub job.Submission, out events, n need) error {
 	j := sub.Job
 	err := out.Start(j)
-	var finished job.Job
+	var finished *job.Job
 	if err == nil {
 		finished, err = s.follow(r.Context(), out, j)
 	}
 	s.part(r, line{j.ID, sub.Token}, err)
 	if err == nil {
-		j = finished
+		j = *finished
 		if e := openai.JobError(j); e != nil {
 			err = e
 		}
@@ -107,7 +107,7 @@ func (s *Server) stream(r *http.Request, sub job.Submission, out events, n need)
 }
 
 // follow waits for the job and shows signs of life meanwhile.
-func (s *Server) follow(ctx context.Context, out signs, j job.Job) (job.Job, error) {
+func (s *Server) follow(ctx context.Context, out signs, j job.Job) (*job.Job, error) {
 	ctx, cancel := s.patiently(ctx, wait{job: j.ID, until: time.Now().Add(s.patience)})
 	defer cancel()
 	spoke := time.Now()

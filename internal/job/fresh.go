@@ -16,7 +16,7 @@ type freshJobs struct {
 }
 
 type freshJob struct {
-	made   Job
+	made   *Job
 	watch  *Watch
 	forget *time.Timer
 }
@@ -24,7 +24,7 @@ type freshJob struct {
 func newFreshJobs() *freshJobs { return &freshJobs{jobs: make(map[ID]freshJob)} }
 
 // add remembers a job for a while.
-func (f *freshJobs) add(made Job, watch *Watch) {
+func (f *freshJobs) add(made *Job, watch *Watch) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.jobs[made.ID] = freshJob{made, watch, time.AfterFunc(freshFor, func() {
@@ -35,12 +35,12 @@ func (f *freshJobs) add(made Job, watch *Watch) {
 }
 
 // take hands a job of the owner's over to its first caller, as it was made; the watch is nil where it is not fresh.
-func (f *freshJobs) take(id ID, owner string) (made Job, watch *Watch) {
+func (f *freshJobs) take(id ID, owner string) (made *Job, watch *Watch) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	fresh, ok := f.jobs[id]
 	if !ok || fresh.made.Owner != owner {
-		return Job{}, nil
+		return nil, nil
 	}
 	delete(f.jobs, id)
 	fresh.forget.Stop()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/zimage-gateway/zimage-gateway/internal/hands"
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 )
 
@@ -69,6 +70,7 @@ type Service struct {
 	log     *slog.Logger
 	left    leftJobs
 	fresh   *freshJobs
+	hands   *hands.Hands
 }
 
 // NewService joins a store, a running watcher, a queue and a limiter. [Service.Run] must run beside it.
@@ -81,6 +83,7 @@ func NewService(store *Store, watcher *Watcher, queue Queue, limiter Limiter, cf
 	}
 	return &Service{
 		store: store, watcher: watcher, queue: queue, limiter: limiter, cfg: cfg, metrics: m, log: log, left: newLeftJobs(), fresh: newFreshJobs(),
+		hands: hands.New(),
 	}
 }
 
@@ -184,20 +187,20 @@ type Beat struct {
 // Wait blocks until the job is terminal, or until ctx ends: then its error is the context's cause. While Redis is away
 // it goes on waiting. It reads the record once, and again when something is heard of the job; not before that where this
 // process has just made it, and not at all where what is heard says everything.
-func (s *Service) Wait(ctx context.Context, owner string, id ID, beat Beat) (ended Job, err error) {
-	made, watch := s.fresh.take(id, owner)
-	var known *Job
-	if watch != nil {
-		known = &made
-	} else {
+func (s *Service) Wait(ctx context.Context, owner string, id ID, beat Beat) (ended *Job, err error) {
+	known, watch := s.fresh.take(id, owner)
+	if watch == nil {
 		watch = s.watcher.Watch(id)
 	}
 	defer watch.Stop()
-	err = s.follow(ctx, watch, owner, id, known, beat, func(j Job) error {
+	err = s.follow(ctx, watch, owner, id, known, beat, func(j *Job) error {
 		ended = j
 		return nil
 	})
-	return ended, err
+	if err != nil {
+		return nil, err
+	}
+	return ended, nil
 }
 
 // Follow calls tell with the job as it is, unless that is the version seen, and again with each version after it until one
@@ -205,19 +208,21 @@ func (s *Service) Wait(ctx context.Context, owner string, id ID, beat Beat) (end
 func (s *Service) Follow(ctx context.Context, owner string, id ID, seen int64, beat Beat, tell func(Job) error) error {
 	watch := s.watcher.WatchChanges(id)
 	defer watch.Stop()
-	return s.follow(ctx, watch, owner, id, nil, beat, func(j Job) error {
+	return s.follow(ctx, watch, owner, id, nil, beat, func(j *Job) error {
 		if j.Version == seen {
 			return nil
 		}
 		seen = j.Version
-		return tell(j)
+		return tell(*j)
 	})
 }
 
 // follow looks at the job now and whenever the watch says so, until it is terminal. Not now where it is known as it was made,
 // before which the watch began.
+//
+// Thousands wait here at once, so little is kept on the stack, and what is deep runs on another goroutine.
 func (s *Service) follow(
-	ctx context.Context, watch *Watch, owner string, id ID, known *Job, beat Beat, look func(Job) error,
+	ctx context.Context, watch *Watch, owner string, id ID, known *Job, beat Beat, look func(*Job) error,
 ) error {
 	var beats <-chan time.Time
 	if beat.Every > 0 {
@@ -226,23 +231,19 @@ func (s *Service) follow(
 		beats = ticker.C
 	}
 	for first := true; ; first = false {
-		var j Job
-		var err error
-		if first && known != nil {
-			j = *known
-		} else if j, err = watch.told(known); err != nil {
-			j, err = s.get(ctx, owner, id, known)
-		}
 		var again <-chan time.Time
-		switch {
-		case err == nil:
-			if err := look(j); err != nil || j.Status.Terminal() {
+		if !first || known == nil {
+			j, err := s.now(ctx, watch, owner, id, known)
+			switch {
+			case err == nil:
+				if err := look(j); err != nil || j.Status.Terminal() {
+					return err
+				}
+			case imagegen.AsError(err).Kind == imagegen.KindJobNotFound:
 				return err
+			default:
+				again = time.After(lookAgain)
 			}
-		case imagegen.AsError(err).Kind == imagegen.KindJobNotFound:
-			return err
-		default:
-			again = time.After(lookAgain)
 		}
 		for waiting := true; waiting; {
 			select {
@@ -259,6 +260,18 @@ func (s *Service) follow(
 			}
 		}
 	}
+}
+
+// now returns the job as it is: as was told of its end, or else as the record says.
+func (s *Service) now(ctx context.Context, watch *Watch, owner string, id ID, known *Job) (j *Job, err error) {
+	s.hands.Run(func() {
+		found, failure := watch.told(known)
+		if failure != nil {
+			found, failure = s.get(ctx, owner, id, known)
+		}
+		j, err = &found, failure
+	})
+	return j, err
 }
 
 func unavailable(err error) error {

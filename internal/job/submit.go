@@ -136,7 +136,8 @@ func (s *Service) try(ctx context.Context, id ID, n New, replaced ID) (sub Submi
 		sub.Job.Pictures = append(sub.Job.Pictures, Picture{Queue: t.Queue})
 	}
 	if watch != nil {
-		s.fresh.add(sub.Job, watch)
+		made := sub.Job
+		s.fresh.add(&made, watch)
 	}
 	return sub, nil, nil
 }

@@ -120,7 +120,10 @@ func wait(t *testing.T, s system, id job.ID) <-chan waited {
 	result := make(chan waited, 1)
 	go func() {
 		j, err := s.service.Wait(ctx, "owner", id, job.Beat{})
-		result <- waited{j, err}
+		if err != nil {
+			j = &job.Job{}
+		}
+		result <- waited{*j, err}
 	}()
 	return result
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/zimage-gateway/zimage-gateway/internal/hands"
 	"github.com/zimage-gateway/zimage-gateway/internal/job"
 )
 
@@ -105,7 +106,8 @@ type Server struct {
 	dispatcher *dispatcher
 	pace       *pacer
 	asynq      *asynq.Server
-	hands      *hands
+	calls      sync.WaitGroup
+	hands      *hands.Hands
 }
 
 // Clients are the connections a server works with; all stay the caller's to close.
@@ -134,7 +136,7 @@ func NewServer(c Clients, cfg ServerConfig, log *slog.Logger) *Server {
 		}
 	}
 	return &Server{
-		cfg: cfg, log: log, dispatcher: d, hands: newHands(),
+		cfg: cfg, log: log, dispatcher: d, hands: hands.New(),
 		pace: &pacer{client: c.Commands, self: pictures.self, slots: cfg.Concurrency, limit: cfg.GlobalLimit, limits: cfg.Upstreams, marks: cfg.Marks},
 		asynq: asynq.NewServerFromRedisClient(c.Asynq, asynq.Config{
 			Concurrency: d.asynqSlots,
@@ -168,7 +170,7 @@ func (s *Server) Run(ctx context.Context, h Handlers) error {
 	timer := time.AfterFunc(s.cfg.ShutdownTimeout, func() { cut(ErrStopping) })
 	s.asynq.Shutdown()
 	s.dispatcher.giveBack(base)
-	s.hands.wait()
+	s.calls.Wait()
 	timer.Stop()
 	stopRenewing()
 	renewal.Wait()
@@ -217,7 +219,9 @@ func (s *Server) process(lease, calls context.Context, t *asynq.Task, h Handlers
 		handle, errand.CallEnded = h.Webhook, sync.OnceFunc(func() { slot.release(calls) })
 	}
 	done := make(chan error, 1)
-	s.hands.do(func() {
+	s.calls.Add(1)
+	s.hands.Go(func() {
+		defer s.calls.Done()
 		defer errand.CallEnded()
 		done <- s.guard(calls, errand, handle)
 	})
