@@ -59,9 +59,10 @@ check: build lint test ## what CI runs
 vuln: ## known vulnerabilities; not part of check, as it asks vuln.go.dev
 	go run golang.org/x/vuln/cmd/govulncheck@v$(GOVULNCHECK_VERSION) ./...
 
+# Compiled as build does it, for the same reason as in lint.
 .PHONY: bench
-bench: ## added latency from the API through the queue and back
-	go test -run '^$$' -bench . -benchtime 2000x ./internal/e2e/
+bench: ## the tables of docs/performance.md, measured afresh (ARGS='-quick', '-only latency', '-help'); needs Linux and redis-server
+	CGO_ENABLED=0 go run -trimpath ./internal/bench $(ARGS)
 
 .PHONY: bench-compare
 bench-compare: ## the hot path's micro-benchmarks, here against those of BASE (main), in turn (BENCH=… for some)

@@ -1,0 +1,203 @@
+// Command bench measures the gateway and writes the tables of docs/performance.md; "make bench" runs it.
+//
+// Every figure is the median of several runs, in which the ways to do a thing take turns: what the machine does beside
+// the benchmark then falls on all of them. They are the upstream called directly, which is the floor; plain asynq doing
+// the same job, which is what one has without this gateway's dispatch; and the gateway. All of them are processes of
+// their own on one machine, and so are a Redis that keeps what it is told (append-only) and a simulated upstream: this
+// program in other roles. CPU time and peak memory are the operating system's, Redis commands are Redis' own count.
+//
+// Loads are closed loops, in which each caller calls again when it has its reply, and open ones, in which calls are due at
+// a fixed rate whatever became of those before; see [openLoop] for what that changes.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// self is this program, to be started in other roles, and searchPath is theirs.
+var (
+	self       string
+	searchPath string
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal kills
+	searchPath = os.Getenv("PATH")
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// bench is what the scenarios are told.
+type bench struct {
+	runs     int
+	quick    bool
+	binaries string // directory of api and worker
+	files    uint64 // how many may be open in a process
+	progress io.Writer
+}
+
+// scenario is one thing that is measured.
+type scenario struct {
+	name  string
+	title string
+	run   func(*bench, context.Context) ([]table, error)
+}
+
+// scenarios in the order of the document.
+var scenarios = []scenario{
+	{"latency", "One call at a time", (*bench).latency},
+	{"throughput", "64 connections", (*bench).throughput},
+	{"burst", "2,000 callers at once", (*bench).burst},
+	{"commands", "Redis commands", (*bench).commands},
+}
+
+func run(ctx context.Context, args []string, out, progress io.Writer) (err error) {
+	var o roleOptions
+	b := &bench{progress: progress}
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(progress)
+	only := flags.String("only", "", "scenarios, comma-separated; empty: all of "+scenarioNames())
+	flags.IntVar(&b.runs, "runs", 3, "runs of which the median is taken")
+	flags.BoolVar(&b.quick, "quick", false, "fewer and shorter runs: to see whether it works, not to quote from")
+	flags.StringVar(&b.binaries, "bin", "", "directory of api and worker; empty: they are built")
+	document := flags.String("out", "", "document whose tables are replaced by those measured")
+	role := flags.String("role", "", "be one of the processes of a benchmark (for itself)")
+	flags.StringVar(&o.redis, "redis", "", "of a role: host:port of its Redis")
+	flags.StringVar(&o.upstream, "upstream", "", "of a role: the URL it calls")
+	flags.IntVar(&o.concurrency, "concurrency", 0, "of a role: calls at once")
+	flags.DurationVar(&o.latency, "latency", 0, "of a role: how long a call takes")
+	if err := flags.Parse(args); err != nil {
+		return fmt.Errorf("read the flags: %w", err)
+	}
+	if *role != "" {
+		return runRole(ctx, *role, o, slog.New(slog.NewJSONHandler(progress, nil)))
+	}
+	chosen, err := choose(*only)
+	if err != nil {
+		return err
+	}
+	if err := b.prepare(ctx); err != nil {
+		return err
+	}
+	report, err := b.measure(ctx, chosen)
+	if err != nil {
+		return err
+	}
+	if _, err := io.WriteString(out, report.markdown()); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	if *document == "" {
+		return nil
+	}
+	return report.update(*document)
+}
+
+func scenarioNames() string {
+	names := make([]string, len(scenarios))
+	for i, s := range scenarios {
+		names[i] = s.name
+	}
+	return strings.Join(names, ", ")
+}
+
+func choose(only string) (chosen []scenario, err error) {
+	if only == "" {
+		return scenarios, nil
+	}
+	for name := range strings.SplitSeq(only, ",") {
+		i := slices.IndexFunc(scenarios, func(s scenario) bool { return s.name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("there is no scenario %q, only %s", name, scenarioNames())
+		}
+		chosen = append(chosen, scenarios[i])
+	}
+	return chosen, nil
+}
+
+// prepare sees to all that the scenarios need.
+func (b *bench) prepare(ctx context.Context) (err error) {
+	if err := supported(); err != nil {
+		return err
+	}
+	if b.quick {
+		b.runs = 1
+	}
+	if b.files, err = raiseFileLimit(); err != nil {
+		return err
+	}
+	if self, err = os.Executable(); err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	if b.binaries == "" {
+		b.binaries, err = build(ctx, b.progress)
+	}
+	return err
+}
+
+func (b *bench) binary(name string) string { return filepath.Join(b.binaries, name) }
+
+// say tells whoever watches.
+func (b *bench) say(format string, args ...any) {
+	_, _ = fmt.Fprintf(b.progress, format+"\n", args...)
+}
+
+// measure runs the scenarios, and returns what they found.
+func (b *bench) measure(ctx context.Context, chosen []scenario) (*report, error) {
+	began := time.Now()
+	r := &report{}
+	for _, s := range chosen {
+		b.say("%s …", s.name)
+		from := time.Now()
+		tables, err := s.run(b, ctx)
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", s.name, err)
+		}
+		b.say("%s took %v", s.name, time.Since(from).Round(time.Second))
+		r.sections = append(r.sections, section{name: s.name, title: s.title, tables: tables})
+	}
+	var err error
+	r.machine, err = machine(ctx, b, len(chosen), time.Since(began))
+	return r, err
+}
+
+// machine says on what, with what and when it was measured.
+func machine(ctx context.Context, b *bench, chosen int, took time.Duration) (string, error) {
+	kernel, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		return "", fmt.Errorf("read the kernel's version: %w", err)
+	}
+	f, err := newFamily()
+	if err != nil {
+		return "", err
+	}
+	defer f.close()
+	server, err := f.startRedis(ctx)
+	if err != nil {
+		return "", err
+	}
+	redisVersion, err := server.info(ctx, "Server", "redis_version")
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%d cores (%s), Linux %s, %s, Redis %s; %s; %d of %d scenarios, %d runs each, in %v.\n",
+		runtime.NumCPU(), runtime.GOARCH, strings.TrimSpace(string(kernel)), runtime.Version(), redisVersion,
+		time.Now().UTC().Format(time.DateOnly), chosen, len(scenarios), b.runs, took.Round(time.Second)), nil
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/zimage-gateway/zimage-gateway/internal/simupstream"
+)
+
+// The roles of this program beside running the benchmark. Each is a process of its own, as what it stands for would be.
+const (
+	roleUpstream    = "upstream"
+	roleAsynqAPI    = "asynq-api"
+	roleAsynqWorker = "asynq-worker"
+)
+
+// roleReady is what a role logs, with its address if it has one, when it can be used.
+const roleReady = "role is ready"
+
+// roleOptions are the flags of roles.
+type roleOptions struct {
+	redis       string // host:port
+	upstream    string // URL
+	concurrency int
+	latency     time.Duration
+}
+
+// runRole plays a role until ctx ends.
+func runRole(ctx context.Context, role string, o roleOptions, log *slog.Logger) error {
+	switch role {
+	case roleUpstream:
+		return runUpstream(ctx, o, log)
+	case roleAsynqAPI:
+		return runAsynqAPI(ctx, o, log)
+	case roleAsynqWorker:
+		return runAsynqWorker(ctx, o, log)
+	}
+	return fmt.Errorf("there is no role %q", role)
+}
+
+// Paths of the simulated upstream beside its own.
+const (
+	pathHold    = "/bench/hold"    // calls that arrive from now on wait
+	pathRelease = "/bench/release" // they go on
+	pathCalls   = "/bench/calls"   // how many arrived
+)
+
+// gate holds calls at the upstream.
+type gate struct {
+	mu   sync.Mutex
+	wait chan struct{} // nil: open
+}
+
+func (g *gate) pass() {
+	g.mu.Lock()
+	wait := g.wait
+	g.mu.Unlock()
+	if wait != nil {
+		<-wait
+	}
+}
+
+func (g *gate) hold() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.wait == nil {
+		g.wait = make(chan struct{})
+	}
+}
+
+func (g *gate) release() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.wait != nil {
+		close(g.wait)
+		g.wait = nil
+	}
+}
+
+func runUpstream(ctx context.Context, o roleOptions, log *slog.Logger) error {
+	var g gate
+	sim := simupstream.New(simupstream.Config{
+		APIKey: upstreamKey, Latency: o.latency, KeepRequests: 1,
+		Behave: func(simupstream.Request) simupstream.Behaviour {
+			g.pass()
+			return simupstream.Behaviour{}
+		},
+	})
+	mux := http.NewServeMux()
+	mux.Handle("/", sim)
+	mux.HandleFunc(pathHold, func(http.ResponseWriter, *http.Request) { g.hold() })
+	mux.HandleFunc(pathRelease, func(http.ResponseWriter, *http.Request) { g.release() })
+	mux.HandleFunc(pathCalls, func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, sim.Calls()) })
+	return serve(ctx, mux, log)
+}
+
+// serve serves on a free port of the loopback interface until ctx ends.
+func serve(ctx context.Context, h http.Handler, log *slog.Logger) error {
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // returns at once
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	const headerTimeout = 10 * time.Second
+	server := &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
+	log.InfoContext(ctx, roleReady, slog.String("address", l.Addr().String()))
+	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve: %w", err)
+	}
+	return nil
+}
+
+// ask calls one of a role's own paths.
+func ask(ctx context.Context, addr, path string) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+path, nil)
+	if err != nil {
+		return "", fmt.Errorf("make request: %w", err)
+	}
+	client := &http.Client{Timeout: callTimeout}
+	defer client.CloseIdleConnections()
+	resp, err := client.Do(req)
+	if err != nil {
+		return "", fmt.Errorf("ask %s: %w", path, err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was read
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("ask %s: %d %s (%w)", path, resp.StatusCode, body, err)
+	}
+	return string(body), nil
+}
