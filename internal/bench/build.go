@@ -9,13 +9,21 @@ import (
 	"strings"
 )
 
-// build makes the binaries as they are shipped, and returns where they are.
-func build(ctx context.Context, progress io.Writer) (dir string, err error) {
+// moduleRoot is the directory of go.mod, and of the Makefile.
+func moduleRoot(ctx context.Context) (string, error) {
 	mod, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
 	if err != nil {
 		return "", fmt.Errorf("find the module: %w", err)
 	}
-	root := filepath.Dir(strings.TrimSpace(string(mod)))
+	return filepath.Dir(strings.TrimSpace(string(mod))), nil
+}
+
+// build makes the binaries as they are shipped, and returns where they are.
+func build(ctx context.Context, progress io.Writer) (dir string, err error) {
+	root, err := moduleRoot(ctx)
+	if err != nil {
+		return "", err
+	}
 	cmd := exec.CommandContext(ctx, "make", "-C", root, "build") //nolint:gosec // our own Makefile
 	cmd.Stdout, cmd.Stderr = progress, progress
 	if err := cmd.Run(); err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -135,27 +136,30 @@ func closedLoop(ctx context.Context, t target, conns, each int, span time.Durati
 	if err != nil {
 		return outcome{}, err
 	}
+	o := loop(ctx, conns, each, span, func(ctx context.Context, i int) error { return callers[i].call(ctx, t) })
+	for _, c := range callers {
+		c.close()
+	}
+	return o, context.Cause(ctx) //nolint:wrapcheck // it says it all
+}
+
+// loop is the same for any kind of call, which is told the number of its caller.
+func loop(ctx context.Context, callers, each int, span time.Duration, call func(context.Context, int) error) outcome {
 	var all collector
 	var wg sync.WaitGroup
-	start := make(chan struct{})
 	var over atomic.Bool
-	for _, c := range callers {
+	start := make(chan struct{})
+	for i := range callers {
 		wg.Go(func() {
-			defer c.close()
-			stop := context.AfterFunc(ctx, func() { over.Store(true) })
-			defer stop()
 			var samples []time.Duration
 			var errs int
 			var first error
 			<-start
-			for n := 0; (each == 0 || n < each) && !over.Load(); n++ {
+			for n := 0; (each == 0 || n < each) && !over.Load() && ctx.Err() == nil && errs < maxErrors; n++ {
 				began := time.Now()
-				if err := c.call(ctx, t); err != nil {
+				if err := call(ctx, i); err != nil {
 					errs++
-					first = errors.Join(first, err)
-					if ctx.Err() != nil || errs > maxErrors {
-						break
-					}
+					first = cmp.Or(first, err)
 					continue
 				}
 				samples = append(samples, time.Since(began))
@@ -171,7 +175,7 @@ func closedLoop(ctx context.Context, t target, conns, each int, span time.Durati
 	}
 	wg.Wait()
 	all.out.elapsed = time.Since(began)
-	return all.out, context.Cause(ctx)
+	return all.out
 }
 
 // maxErrors is after how many a caller gives up: what is broken need not be called a thousand times.

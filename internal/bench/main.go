@@ -48,6 +48,7 @@ type bench struct {
 	quick    bool
 	binaries string // directory of api and worker
 	files    uint64 // how many may be open in a process
+	bullmq   bool   // install it
 	progress io.Writer
 }
 
@@ -63,7 +64,10 @@ var scenarios = []scenario{
 	{"latency", "One call at a time", (*bench).latency},
 	{"throughput", "64 connections", (*bench).throughput},
 	{"burst", "2,000 callers at once", (*bench).burst},
+	{"waiting", "10,000 callers waiting", (*bench).waiting},
 	{"commands", "Redis commands", (*bench).commands},
+	{"queue", "The queue alone", (*bench).queue},
+	{"idle", "Idle", (*bench).idle},
 }
 
 func run(ctx context.Context, args []string, out, progress io.Writer) (err error) {
@@ -75,17 +79,15 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (err error
 	flags.IntVar(&b.runs, "runs", 3, "runs of which the median is taken")
 	flags.BoolVar(&b.quick, "quick", false, "fewer and shorter runs: to see whether it works, not to quote from")
 	flags.StringVar(&b.binaries, "bin", "", "directory of api and worker; empty: they are built")
+	flags.BoolVar(&b.bullmq, "bullmq", false, "install BullMQ from the npm registry to compare with; without, it is compared with where it is installed")
 	document := flags.String("out", "", "document whose tables are replaced by those measured")
 	role := flags.String("role", "", "be one of the processes of a benchmark (for itself)")
-	flags.StringVar(&o.redis, "redis", "", "of a role: host:port of its Redis")
-	flags.StringVar(&o.upstream, "upstream", "", "of a role: the URL it calls")
-	flags.IntVar(&o.concurrency, "concurrency", 0, "of a role: calls at once")
-	flags.DurationVar(&o.latency, "latency", 0, "of a role: how long a call takes")
+	o.flags(flags)
 	if err := flags.Parse(args); err != nil {
 		return fmt.Errorf("read the flags: %w", err)
 	}
 	if *role != "" {
-		return runRole(ctx, *role, o, slog.New(slog.NewJSONHandler(progress, nil)))
+		return runRole(ctx, *role, o, out, slog.New(slog.NewJSONHandler(progress, nil)))
 	}
 	chosen, err := choose(*only)
 	if err != nil {

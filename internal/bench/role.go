@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -19,6 +20,8 @@ const (
 	roleUpstream    = "upstream"
 	roleAsynqAPI    = "asynq-api"
 	roleAsynqWorker = "asynq-worker"
+	roleRequester   = "queue-requester"
+	roleQueueWorker = "queue-worker"
 )
 
 // roleReady is what a role logs, with its address if it has one, when it can be used.
@@ -28,12 +31,25 @@ const roleReady = "role is ready"
 type roleOptions struct {
 	redis       string // host:port
 	upstream    string // URL
+	kind        string // of queue
 	concurrency int
+	calls       int
 	latency     time.Duration
+	interval    time.Duration
+}
+
+func (o *roleOptions) flags(f *flag.FlagSet) {
+	f.StringVar(&o.redis, "redis", "", "of a role: host:port of its Redis")
+	f.StringVar(&o.upstream, "upstream", "", "of a role: the URL it calls")
+	f.StringVar(&o.kind, "kind", "", "of a role: which queue")
+	f.IntVar(&o.concurrency, "concurrency", 1, "of a role: calls at once")
+	f.IntVar(&o.calls, "calls", 1, "of a role: how many calls")
+	f.DurationVar(&o.latency, "latency", 0, "of a role: how long a call takes")
+	f.DurationVar(&o.interval, "interval", 0, "of a role: how often it polls; zero: asynq's default")
 }
 
 // runRole plays a role until ctx ends.
-func runRole(ctx context.Context, role string, o roleOptions, log *slog.Logger) error {
+func runRole(ctx context.Context, role string, o roleOptions, out io.Writer, log *slog.Logger) error {
 	switch role {
 	case roleUpstream:
 		return runUpstream(ctx, o, log)
@@ -41,6 +57,10 @@ func runRole(ctx context.Context, role string, o roleOptions, log *slog.Logger) 
 		return runAsynqAPI(ctx, o, log)
 	case roleAsynqWorker:
 		return runAsynqWorker(ctx, o, log)
+	case roleRequester:
+		return runRequester(ctx, o, out)
+	case roleQueueWorker:
+		return runQueueWorker(ctx, o, log)
 	}
 	return fmt.Errorf("there is no role %q", role)
 }

@@ -48,7 +48,7 @@ func (w *waiters) remove(id string) {
 }
 
 // run hands out what is published until ctx ends. One subscription serves all.
-func (w *waiters) run(ctx context.Context, client *redis.Client, channel string) error {
+func (w *waiters) run(ctx context.Context, client redis.UniversalClient, channel string) error {
 	sub := client.Subscribe(ctx, channel)
 	if _, err := sub.Receive(ctx); err != nil {
 		return fmt.Errorf("subscribe: %w", err)
