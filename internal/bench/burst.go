@@ -18,7 +18,7 @@ const (
 // burst lets 2,000 callers begin in the same moment, with an upstream that takes a second. Every run has processes of its
 // own, so that the memory at its peak is that of the run.
 func (b *bench) burst(ctx context.Context) ([]table, error) {
-	callers := b.scale(burstCallers, burstCallers/4)
+	callers := b.amount(burstCallers, burstCallers/4)
 	s := settings{latency: burstLatency, concurrency: callers, apiEnv: []string{fmt.Sprintf("QUEUE_MAX_PENDING=%d", pendingForBurst)}}
 	runs := make(map[string][]measured)
 	for n := range b.runs {

@@ -23,7 +23,7 @@ func (b *bench) idle(ctx context.Context) ([]table, error) {
 		return nil, err
 	}
 	// Each has a Redis of its own and does next to nothing: they are idle side by side, and one span is enough.
-	span := time.Duration(b.scale(30, 12)) * time.Second
+	span := time.Duration(b.amount(30, 12)) * time.Second
 	rates := make(map[string]float64)
 	before := make(map[string]int64)
 	began := time.Now()

@@ -21,8 +21,8 @@ func (l *lab) all(ctx context.Context) ([]*side, error) {
 	return []*side{l.direct(), asynq, ours.side}, nil
 }
 
-// scale returns how much is done of something.
-func (b *bench) scale(full, quick int) int {
+// amount returns how much is done of something.
+func (b *bench) amount(full, quick int) int {
 	if b.quick {
 		return quick
 	}

@@ -22,7 +22,7 @@ func (b *bench) latency(ctx context.Context) ([]table, error) {
 	if err != nil {
 		return nil, err
 	}
-	calls := map[string]int{nameOurs: b.scale(2000, 1000), nameDirect: b.scale(2000, 1000), nameAsynq: b.scale(15, 5)}
+	calls := map[string]int{nameOurs: b.amount(2000, 1000), nameDirect: b.amount(2000, 1000), nameAsynq: b.amount(15, 5)}
 	warmUp := map[string]int{nameOurs: 200, nameDirect: 200, nameAsynq: 1}
 	for _, s := range sides {
 		if _, err := closedLoop(ctx, s.target, 1, warmUp[s.name], 0); err != nil {

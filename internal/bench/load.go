@@ -38,6 +38,12 @@ func newGet(addr, path, key, mark string) target {
 	return target{addr: addr, request: []byte(request), status: http.StatusOK, mark: []byte(mark)}
 }
 
+// newDelete returns a DELETE.
+func newDelete(addr, path, key string) target {
+	request := fmt.Sprintf("DELETE %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n\r\n", path, addr, key)
+	return target{addr: addr, request: []byte(request), status: http.StatusNoContent}
+}
+
 // caller makes calls over one connection, which it keeps.
 type caller struct {
 	conn   net.Conn // nil: to be opened
@@ -132,11 +138,22 @@ func (c *collector) add(samples []time.Duration, errs int, first error) {
 // closedLoop lets conns callers, connected beforehand, begin at once, each calling again when it has its reply: each times,
 // or with each 0 until span is over.
 func closedLoop(ctx context.Context, t target, conns, each int, span time.Duration) (outcome, error) {
-	callers, err := connect(ctx, t.addr, conns)
+	return spreadLoop(ctx, []target{t}, conns, each, span)
+}
+
+// spreadLoop is a closed loop over several targets. A connection stays with one address: either all targets have the same
+// one, or their number divides that of the connections and they take turns.
+func spreadLoop(ctx context.Context, targets []target, conns, each int, span time.Duration) (outcome, error) {
+	callers, err := connect(ctx, targets, conns)
 	if err != nil {
 		return outcome{}, err
 	}
-	o := loop(ctx, conns, each, span, func(ctx context.Context, i int) error { return callers[i].call(ctx, t) })
+	made := make([]int, conns) // calls of each
+	o := loop(ctx, conns, each, span, func(ctx context.Context, i int) error {
+		t := targets[(i+made[i]*conns)%len(targets)]
+		made[i]++
+		return callers[i].call(ctx, t)
+	})
 	for _, c := range callers {
 		c.close()
 	}
@@ -182,7 +199,7 @@ func loop(ctx context.Context, callers, each int, span time.Duration, call func(
 const maxErrors = 10
 
 // connect opens connections, a few at a time: the system's list of those that wait to be accepted is not what is measured.
-func connect(ctx context.Context, addr string, n int) ([]*caller, error) {
+func connect(ctx context.Context, targets []target, n int) ([]*caller, error) {
 	const atOnce = 32
 	callers := make([]*caller, n)
 	errs := make([]error, atOnce)
@@ -191,7 +208,7 @@ func connect(ctx context.Context, addr string, n int) ([]*caller, error) {
 		wg.Go(func() {
 			for i := first; i < n; i += atOnce {
 				callers[i] = &caller{}
-				if err := callers[i].dial(ctx, addr); err != nil {
+				if err := callers[i].dial(ctx, targets[i%len(targets)].addr); err != nil {
 					errs[first] = err
 					return
 				}
@@ -205,7 +222,7 @@ func connect(ctx context.Context, addr string, n int) ([]*caller, error) {
 				c.close()
 			}
 		}
-		return nil, fmt.Errorf("open %d connections to %s: %w", n, addr, err)
+		return nil, fmt.Errorf("open %d connections: %w", n, err)
 	}
 	return callers, nil
 }

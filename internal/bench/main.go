@@ -68,6 +68,8 @@ var scenarios = []scenario{
 	{"commands", "Redis commands", (*bench).commands},
 	{"queue", "The queue alone", (*bench).queue},
 	{"idle", "Idle", (*bench).idle},
+	{"depth", "The depth of the queue", (*bench).depth},
+	{"scale", "More processes, more keys", (*bench).scale},
 }
 
 func run(ctx context.Context, args []string, out, progress io.Writer) (err error) {

@@ -39,7 +39,7 @@ func (s schedule) pace(ctx context.Context, sleep func(time.Duration)) <-chan in
 // ones: the coordinated omission that Gil Tene named, by which a system that stalls for a second shows one slow call
 // where a thousand people waited.
 func openLoop(ctx context.Context, t target, conns int, s schedule) (outcome, error) {
-	callers, err := connect(ctx, t.addr, conns)
+	callers, err := connect(ctx, []target{t}, conns)
 	if err != nil {
 		return outcome{}, err
 	}

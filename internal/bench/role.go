@@ -9,10 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync"
 	"time"
-
-	"github.com/zimage-gateway/zimage-gateway/internal/simupstream"
 )
 
 // The roles of this program beside running the benchmark. Each is a process of its own, as what it stands for would be.
@@ -65,60 +62,8 @@ func runRole(ctx context.Context, role string, o roleOptions, out io.Writer, log
 	return fmt.Errorf("there is no role %q", role)
 }
 
-// Paths of the simulated upstream beside its own.
-const (
-	pathHold    = "/bench/hold"    // calls that arrive from now on wait
-	pathRelease = "/bench/release" // they go on
-	pathCalls   = "/bench/calls"   // how many arrived
-)
-
-// gate holds calls at the upstream.
-type gate struct {
-	mu   sync.Mutex
-	wait chan struct{} // nil: open
-}
-
-func (g *gate) pass() {
-	g.mu.Lock()
-	wait := g.wait
-	g.mu.Unlock()
-	if wait != nil {
-		<-wait
-	}
-}
-
-func (g *gate) hold() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.wait == nil {
-		g.wait = make(chan struct{})
-	}
-}
-
-func (g *gate) release() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.wait != nil {
-		close(g.wait)
-		g.wait = nil
-	}
-}
-
 func runUpstream(ctx context.Context, o roleOptions, log *slog.Logger) error {
-	var g gate
-	sim := simupstream.New(simupstream.Config{
-		APIKey: upstreamKey, Latency: o.latency, KeepRequests: 1,
-		Behave: func(simupstream.Request) simupstream.Behaviour {
-			g.pass()
-			return simupstream.Behaviour{}
-		},
-	})
-	mux := http.NewServeMux()
-	mux.Handle("/", sim)
-	mux.HandleFunc(pathHold, func(http.ResponseWriter, *http.Request) { g.hold() })
-	mux.HandleFunc(pathRelease, func(http.ResponseWriter, *http.Request) { g.release() })
-	mux.HandleFunc(pathCalls, func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, sim.Calls()) })
-	return serve(ctx, mux, log)
+	return serve(ctx, gatedUpstream(o.latency), log)
 }
 
 // serve serves on a free port of the loopback interface until ctx ends.

@@ -25,7 +25,7 @@ func (b *bench) throughput(ctx context.Context) ([]table, error) {
 	if err != nil {
 		return nil, err
 	}
-	span := time.Duration(b.scale(5, 2)) * time.Second
+	span := time.Duration(b.amount(5, 2)) * time.Second
 	for _, s := range sides {
 		if _, err := closedLoop(ctx, s.target, connections, 0, span/5); err != nil {
 			return nil, err

@@ -25,7 +25,7 @@ type wait struct {
 // waiting lets 10,000 callers wait at once for an upstream that answers none of them, looks at what that costs, and then
 // lets the upstream answer.
 func (b *bench) waiting(ctx context.Context) ([]table, error) {
-	callers := b.scale(waitingCallers, waitingCallers/10)
+	callers := b.amount(waitingCallers, waitingCallers/10)
 	const spare = 500 // the upstream, Redis, logs
 	if b.files < uint64(callers+spare) {
 		return nil, fmt.Errorf("%d connections need more open files than the %d this system allows: raise the hard limit (ulimit -Hn)", callers, b.files)
@@ -116,7 +116,7 @@ func (b *bench) whileWaiting(ctx context.Context, r *redisServer) (clients, rate
 		return 0, 0, err
 	}
 	began := time.Now()
-	if err := pause(ctx, time.Duration(b.scale(10, 5))*time.Second); err != nil {
+	if err := pause(ctx, time.Duration(b.amount(10, 5))*time.Second); err != nil {
 		return 0, 0, err
 	}
 	after, err := r.commands(ctx)

@@ -1,0 +1,244 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+)
+
+// maxGrowth is how much dearer anything may be in a queue of 100,000 than in one of ten.
+const maxGrowth = 1.5
+
+const (
+	jobsPath = "/v1/jobs"
+	jobMark  = `"id":"job_`
+	atATime  = 10 // pictures that one request asks for when the queue is filled
+)
+
+// depth is a gateway with so many pictures waiting. Its one worker makes one call at a time, which the upstream holds.
+type depth struct {
+	*lab
+	*gateway
+	waiting int
+	oldest  string // jobs
+	middle  string
+	newest  string
+}
+
+// operations are what is asked of a queue, in the order of the table.
+var operations = []string{
+	"enqueue: POST /v1/jobs", "dequeue: from one call of a worker to its next",
+	"poll the newest: GET /v1/jobs/{id}", "poll the one in the middle", "poll the oldest", "list: GET /v1/jobs?limit=10",
+}
+
+// depth measures what depends on how much waits. The queues are there side by side, so that they can take turns.
+func (b *bench) depth(ctx context.Context) ([]table, error) {
+	sizes := []int{10, 1000, 100_000}
+	if b.quick {
+		sizes = []int{10, 1000, 10_000}
+	}
+	all := make([]*depth, 0, len(sizes))
+	defer func() {
+		for _, d := range all {
+			d.lab.close()
+		}
+	}()
+	for _, size := range sizes {
+		d, err := b.newDepth(ctx)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, d)
+		began := time.Now()
+		if err := d.fill(ctx, size); err != nil {
+			return nil, fmt.Errorf("fill up to %d: %w", size, err)
+		}
+		b.say("  %d wait after %v", size, time.Since(began).Round(100*time.Millisecond))
+	}
+	costs := make(map[int]map[string][]float64) // by depth and operation, of each run
+	for _, size := range sizes {
+		costs[size] = make(map[string][]float64)
+	}
+	for n := range b.runs {
+		for _, d := range all {
+			cost, err := d.measureAll(ctx, b.amount(200, 50))
+			if err != nil {
+				return nil, fmt.Errorf("at %d: %w", d.waiting, err)
+			}
+			b.say("  run %d at %d: %v", n+1, d.waiting, cost)
+			for name, c := range cost {
+				costs[d.waiting][name] = append(costs[d.waiting][name], c)
+			}
+		}
+	}
+	t := table{title: "Pictures waiting. Median times, and their ratios to those at 10:", head: []string{""}}
+	for _, size := range sizes[1:] {
+		t.head = append(t.head, fmt.Sprintf("%s ÷ 10", thousands(int64(size))))
+	}
+	for _, size := range sizes {
+		t.head = append(t.head, "at "+thousands(int64(size)))
+	}
+	t.head = append(t.head, "goal", "")
+	for _, name := range operations {
+		row := []string{name}
+		at := func(size int) float64 { return median(costs[size][name]) }
+		for _, size := range sizes[1:] {
+			row = append(row, times(at(size)/at(sizes[0])))
+		}
+		for _, size := range sizes {
+			row = append(row, millis(at(size)))
+		}
+		deepest := sizes[len(sizes)-1]
+		t.rows = append(t.rows, append(row, atMost(maxGrowth).cells(times, at(deepest)/at(sizes[0]))...))
+	}
+	return []table{t}, nil
+}
+
+func (b *bench) newDepth(ctx context.Context) (*depth, error) {
+	const room = "QUEUE_MAX_PENDING=200000"
+	l, err := b.newLab(ctx, settings{concurrency: 1, apiEnv: []string{room}})
+	if err != nil {
+		return nil, err
+	}
+	d := &depth{lab: l}
+	if d.gateway, err = l.ours(ctx); err == nil {
+		_, err = ask(ctx, l.upAddr, pathHold)
+	}
+	if err != nil {
+		l.close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *depth) order(pictures int) target {
+	body := fmt.Sprintf(`{"prompt":"a cat","n":%d}`, pictures)
+	return newTarget(d.apis[0], jobsPath, clientKey, body, http.StatusAccepted, jobMark)
+}
+
+// fill makes pictures wait, behind one that the upstream holds.
+func (d *depth) fill(ctx context.Context, waiting int) error {
+	const atOnce = 16
+	d.waiting = waiting
+	var mu sync.Mutex
+	var ids []string
+	var caller caller
+	defer caller.close()
+	if _, err := caller.job(ctx, d.order(1)); err != nil {
+		return err
+	}
+	orders := waiting / atATime
+	callers := min(atOnce, orders)
+	connected, err := connect(ctx, []target{d.order(atATime)}, callers)
+	if err != nil {
+		return err
+	}
+	order := d.order(atATime)
+	done := loop(ctx, callers, (orders+callers-1)/callers, 0, func(ctx context.Context, i int) error {
+		mu.Lock()
+		enough := len(ids) >= orders
+		mu.Unlock()
+		if enough {
+			return nil
+		}
+		id, err := connected[i].job(ctx, order)
+		mu.Lock()
+		defer mu.Unlock()
+		ids = append(ids, id)
+		return err
+	})
+	for _, c := range connected {
+		c.close()
+	}
+	if done.first != nil {
+		return done.first
+	}
+	d.oldest, d.middle, d.newest = ids[0], ids[len(ids)/2], ids[len(ids)-1]
+	return nil
+}
+
+// job makes a call whose reply is a job, and returns the job's id.
+func (c *caller) job(ctx context.Context, t target) (id string, err error) {
+	if err := c.call(ctx, t); err != nil {
+		return "", err
+	}
+	var job struct {
+		ID string `json:"id"`
+	}
+	if err := json.Unmarshal(bytes.TrimSpace(c.body.Bytes()), &job); err != nil {
+		return "", fmt.Errorf("read the job: %w", err)
+	}
+	return job.ID, nil
+}
+
+// measureAll measures each operation so many times, and returns their medians.
+func (d *depth) measureAll(ctx context.Context, count int) (map[string]float64, error) {
+	costs := make(map[string]float64)
+	var err error
+	if costs[operations[0]], err = d.enqueueCost(ctx, count); err != nil {
+		return nil, err
+	}
+	for i, path := range []string{jobsPath + "/" + d.newest, jobsPath + "/" + d.middle, jobsPath + "/" + d.oldest, jobsPath + "?limit=10"} {
+		o, err := closedLoop(ctx, newGet(d.apis[0], path, clientKey, jobMark), 1, count, 0)
+		if err == nil {
+			err = o.first
+		}
+		if err != nil {
+			return nil, err
+		}
+		const half = 0.5
+		costs[operations[2+i]] = quantile(o.samples, half)
+	}
+	costs[operations[1]], err = d.dequeueCost(ctx, count/atATime)
+	return costs, err
+}
+
+// enqueueCost submits jobs, and deletes each, in its own time, before the next: as many wait as before.
+func (d *depth) enqueueCost(ctx context.Context, count int) (float64, error) {
+	var caller caller
+	defer caller.close()
+	samples := make([]time.Duration, 0, count)
+	for range count {
+		began := time.Now()
+		id, err := caller.job(ctx, d.order(1))
+		if err != nil {
+			return 0, err
+		}
+		samples = append(samples, time.Since(began))
+		if err := caller.call(ctx, newDelete(d.apis[0], jobsPath+"/"+id, clientKey)); err != nil {
+			return 0, fmt.Errorf("delete a job: %w", err)
+		}
+	}
+	const half = 0.5
+	return quantile(samples, half), nil
+}
+
+// dequeueCost lets the upstream answer a few calls at a time and makes as many wait anew, so that it is not the depth that
+// changes. With one call at a time, what is between two calls is the worker's work for one: to record the first, and to
+// take the second from the queue.
+func (d *depth) dequeueCost(ctx context.Context, rounds int) (float64, error) {
+	var caller caller
+	defer caller.close()
+	var gaps []time.Duration
+	for range rounds {
+		reply, err := ask(ctx, d.upAddr, fmt.Sprintf("%s?n=%d", pathGrant, atATime))
+		if err != nil {
+			return 0, err
+		}
+		var more []time.Duration
+		if err := json.Unmarshal([]byte(reply), &more); err != nil {
+			return 0, fmt.Errorf("read when the calls came: %w", err)
+		}
+		gaps = slices.Concat(gaps, more)
+		if _, err := caller.job(ctx, d.order(atATime)); err != nil {
+			return 0, err
+		}
+	}
+	const half = 0.5
+	return quantile(gaps, half), nil
+}
