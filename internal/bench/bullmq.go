@@ -50,7 +50,7 @@ func (q *bullMQ) rival(b *bench) *rival {
 		return f.start("bullmq-"+role, q.node, nil, append([]string{filepath.Join(q.dir, role+".mjs"), host, port}, args...)...)
 	}
 	return &rival{
-		name: "BullMQ", alone: b.amount(1000, 300), busy: b.amount(20*connections, 10*connections),
+		name: "BullMQ", alone: b.amount(1000, 300), busy: b.amount(100, 20) * connections,
 		startFunc: func(ctx context.Context, f *family, redis string) error {
 			p, err := start(f, "worker", redis, strconv.Itoa(connections))
 			if err != nil {

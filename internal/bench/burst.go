@@ -37,7 +37,6 @@ func (b *bench) burst(ctx context.Context) ([]table, error) {
 		return medianOf(runs[name], func(m measured) float64 { return quantile(m.samples, q) - burstLatency.Seconds() })
 	}
 	addErrors(c, runs)
-	const half, p99 = 0.5, 0.99
 	c.add("beyond 1 s, p99", millis, over(nameOurs, p99), over(nameDirect, p99), over(nameAsynq, p99), atMost(maxBurstOver.Seconds()))
 	c.add("beyond 1 s, median", millis, over(nameOurs, half), over(nameDirect, half), over(nameAsynq, half), goal{})
 	peak := func(side, process string) float64 {

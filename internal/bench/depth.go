@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"sync"
 	"time"
 )
 
@@ -30,11 +29,15 @@ type depth struct {
 	newest  string
 }
 
-// operations are what is asked of a queue, in the order of the table.
-var operations = []string{
-	"enqueue: POST /v1/jobs", "dequeue: from one call of a worker to its next",
-	"poll the newest: GET /v1/jobs/{id}", "poll the one in the middle", "poll the oldest", "list: GET /v1/jobs?limit=10",
-}
+// What is asked of a queue.
+const (
+	opEnqueue = "enqueue: POST /v1/jobs"
+	opDequeue = "dequeue: from one call of a worker to its next"
+	opNewest  = "poll the newest: GET /v1/jobs/{id}"
+	opMiddle  = "poll one in the middle"
+	opOldest  = "poll the oldest"
+	opList    = "list: GET /v1/jobs?limit=10"
+)
 
 // depth measures what depends on how much waits. The queues are there side by side, so that they can take turns.
 func (b *bench) depth(ctx context.Context) ([]table, error) {
@@ -64,18 +67,25 @@ func (b *bench) depth(ctx context.Context) ([]table, error) {
 	for _, size := range sizes {
 		costs[size] = make(map[string][]float64)
 	}
-	for n := range b.runs {
-		for _, d := range all {
-			cost, err := d.measureAll(ctx, b.amount(200, 50))
-			if err != nil {
-				return nil, fmt.Errorf("at %d: %w", d.waiting, err)
-			}
-			b.say("  run %d at %d: %v", n+1, d.waiting, cost)
-			for name, c := range cost {
-				costs[d.waiting][name] = append(costs[d.waiting][name], c)
+	// The worker works last: until then the same pictures wait, so that polls and lists see the same at every depth.
+	for _, what := range []func(*depth, context.Context, int) (map[string]float64, error){(*depth).readCosts, (*depth).dequeueCost} {
+		for n := range b.runs {
+			for _, d := range all {
+				cost, err := what(d, ctx, b.amount(200, 50))
+				if err != nil {
+					return nil, fmt.Errorf("at %d: %w", d.waiting, err)
+				}
+				b.say("  run %d at %d: %v", n+1, d.waiting, cost)
+				for name, c := range cost {
+					costs[d.waiting][name] = append(costs[d.waiting][name], c)
+				}
 			}
 		}
 	}
+	return []table{depthTable(sizes, costs)}, nil
+}
+
+func depthTable(sizes []int, costs map[int]map[string][]float64) table {
 	t := table{title: "Pictures waiting. Median times, and their ratios to those at 10:", head: []string{""}}
 	for _, size := range sizes[1:] {
 		t.head = append(t.head, fmt.Sprintf("%s ÷ 10", thousands(int64(size))))
@@ -84,7 +94,7 @@ func (b *bench) depth(ctx context.Context) ([]table, error) {
 		t.head = append(t.head, "at "+thousands(int64(size)))
 	}
 	t.head = append(t.head, "goal", "")
-	for _, name := range operations {
+	for _, name := range []string{opEnqueue, opDequeue, opNewest, opMiddle, opOldest, opList} {
 		row := []string{name}
 		at := func(size int) float64 { return median(costs[size][name]) }
 		for _, size := range sizes[1:] {
@@ -96,7 +106,7 @@ func (b *bench) depth(ctx context.Context) ([]table, error) {
 		deepest := sizes[len(sizes)-1]
 		t.rows = append(t.rows, append(row, atMost(maxGrowth).cells(times, at(deepest)/at(sizes[0]))...))
 	}
-	return []table{t}, nil
+	return t
 }
 
 func (b *bench) newDepth(ctx context.Context) (*depth, error) {
@@ -121,45 +131,63 @@ func (d *depth) order(pictures int) target {
 	return newTarget(d.apis[0], jobsPath, clientKey, body, http.StatusAccepted, jobMark)
 }
 
-// fill makes pictures wait, behind one that the upstream holds.
+// fill makes pictures wait, behind one that the upstream holds. Ten each at the front, in the middle and at the end are
+// jobs of their own, so that what is polled and listed is the same whatever the depth; the others come ten a job.
 func (d *depth) fill(ctx context.Context, waiting int) error {
-	const atOnce = 16
 	d.waiting = waiting
-	var mu sync.Mutex
-	var ids []string
-	var caller caller
-	defer caller.close()
-	if _, err := caller.job(ctx, d.order(1)); err != nil {
+	if _, err := d.submit(ctx, 1, 1); err != nil {
 		return err
 	}
-	orders := waiting / atATime
-	callers := min(atOnce, orders)
-	connected, err := connect(ctx, []target{d.order(atATime)}, callers)
-	if err != nil {
-		return err
-	}
-	order := d.order(atATime)
-	done := loop(ctx, callers, (orders+callers-1)/callers, 0, func(ctx context.Context, i int) error {
-		mu.Lock()
-		enough := len(ids) >= orders
-		mu.Unlock()
-		if enough {
-			return nil
+	const ends = 3
+	bulk := max(waiting/atATime-ends, 0)
+	for _, part := range []struct {
+		into         *string
+		bulk, single int
+	}{
+		{&d.oldest, 0, atATime}, {&d.middle, bulk / 2, atATime}, {&d.newest, bulk - bulk/2, atATime},
+	} {
+		if waiting == atATime && part.into != &d.oldest {
+			*part.into = d.oldest // ten are all there are
+			continue
 		}
-		id, err := connected[i].job(ctx, order)
-		mu.Lock()
-		defer mu.Unlock()
-		ids = append(ids, id)
-		return err
-	})
-	for _, c := range connected {
-		c.close()
+		if _, err := d.submit(ctx, part.bulk, atATime); err != nil {
+			return err
+		}
+		id, err := d.submit(ctx, part.single, 1)
+		if err != nil {
+			return err
+		}
+		*part.into = id
 	}
-	if done.first != nil {
-		return done.first
-	}
-	d.oldest, d.middle, d.newest = ids[0], ids[len(ids)/2], ids[len(ids)-1]
 	return nil
+}
+
+// submit makes jobs of so many pictures each, and returns the id of the last.
+func (d *depth) submit(ctx context.Context, jobs, pictures int) (id string, err error) {
+	const atOnce = 16
+	order := d.order(pictures)
+	callers, err := connect(ctx, []target{order}, atOnce)
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		for _, c := range callers {
+			c.close()
+		}
+	}()
+	// All but the last at once, as far as they can be shared out evenly.
+	each := max(jobs-1, 0) / atOnce
+	if done := loop(ctx, atOnce, each, 0, func(ctx context.Context, i int) error {
+		return callers[i].call(ctx, order)
+	}); each > 0 && done.first != nil {
+		return "", done.first
+	}
+	for range jobs - atOnce*each {
+		if id, err = callers[0].job(ctx, order); err != nil {
+			return "", err
+		}
+	}
+	return id, nil
 }
 
 // job makes a call whose reply is a job, and returns the job's id.
@@ -176,14 +204,17 @@ func (c *caller) job(ctx context.Context, t target) (id string, err error) {
 	return job.ID, nil
 }
 
-// measureAll measures each operation so many times, and returns their medians.
-func (d *depth) measureAll(ctx context.Context, count int) (map[string]float64, error) {
+// readCosts measures each operation but the worker's so many times, and returns their medians.
+func (d *depth) readCosts(ctx context.Context, count int) (map[string]float64, error) {
 	costs := make(map[string]float64)
 	var err error
-	if costs[operations[0]], err = d.enqueueCost(ctx, count); err != nil {
+	if costs[opEnqueue], err = d.enqueueCost(ctx, count); err != nil {
 		return nil, err
 	}
-	for i, path := range []string{jobsPath + "/" + d.newest, jobsPath + "/" + d.middle, jobsPath + "/" + d.oldest, jobsPath + "?limit=10"} {
+	for name, path := range map[string]string{
+		opNewest: jobsPath + "/" + d.newest, opMiddle: jobsPath + "/" + d.middle, opOldest: jobsPath + "/" + d.oldest,
+		opList: jobsPath + "?limit=10",
+	} {
 		o, err := closedLoop(ctx, newGet(d.apis[0], path, clientKey, jobMark), 1, count, 0)
 		if err == nil {
 			err = o.first
@@ -191,11 +222,9 @@ func (d *depth) measureAll(ctx context.Context, count int) (map[string]float64, 
 		if err != nil {
 			return nil, err
 		}
-		const half = 0.5
-		costs[operations[2+i]] = quantile(o.samples, half)
+		costs[name] = quantile(o.samples, half)
 	}
-	costs[operations[1]], err = d.dequeueCost(ctx, count/atATime)
-	return costs, err
+	return costs, nil
 }
 
 // enqueueCost submits jobs, and deletes each, in its own time, before the next: as many wait as before.
@@ -214,31 +243,29 @@ func (d *depth) enqueueCost(ctx context.Context, count int) (float64, error) {
 			return 0, fmt.Errorf("delete a job: %w", err)
 		}
 	}
-	const half = 0.5
 	return quantile(samples, half), nil
 }
 
 // dequeueCost lets the upstream answer a few calls at a time and makes as many wait anew, so that it is not the depth that
 // changes. With one call at a time, what is between two calls is the worker's work for one: to record the first, and to
 // take the second from the queue.
-func (d *depth) dequeueCost(ctx context.Context, rounds int) (float64, error) {
+func (d *depth) dequeueCost(ctx context.Context, count int) (map[string]float64, error) {
 	var caller caller
 	defer caller.close()
 	var gaps []time.Duration
-	for range rounds {
+	for range count / atATime {
 		reply, err := ask(ctx, d.upAddr, fmt.Sprintf("%s?n=%d", pathGrant, atATime))
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		var more []time.Duration
 		if err := json.Unmarshal([]byte(reply), &more); err != nil {
-			return 0, fmt.Errorf("read when the calls came: %w", err)
+			return nil, fmt.Errorf("read when the calls came: %w", err)
 		}
 		gaps = slices.Concat(gaps, more)
 		if _, err := caller.job(ctx, d.order(atATime)); err != nil {
-			return 0, err
+			return nil, err
 		}
 	}
-	const half = 0.5
-	return quantile(gaps, half), nil
+	return map[string]float64{opDequeue: quantile(gaps, half)}, nil
 }

@@ -50,7 +50,6 @@ func (b *bench) interleave(ctx context.Context, sides []*side, one func(*side) (
 
 // tell shows a run to whoever watches.
 func (b *bench) tell(n int, name string, m measured) {
-	const half, p99 = 0.5, 0.99
 	b.say("  run %d, %s: %d calls, %s, median %s, p99 %s, %d errors", n+1, name, len(m.samples), perSecond(m.rate()),
 		unit(millis).write(quantile(m.samples, half)), unit(millis).write(quantile(m.samples, p99)), m.errors)
 	if m.first != nil {

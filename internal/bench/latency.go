@@ -48,7 +48,6 @@ func (b *bench) latency(ctx context.Context) ([]table, error) {
 		return median(values)
 	}
 	c := newComparison("")
-	const half, p99 = 0.5, 0.99
 	c.add("added to a call, median", millis, added(nameOurs, half), nan, added(nameAsynq, half), atMost(maxAddedMedian.Seconds()))
 	c.add("added to a call, p99", millis, added(nameOurs, p99), nan, added(nameAsynq, p99), atMost(maxAddedP99.Seconds()))
 	c.add("a call, median", millis, at(nameOurs, half), at(nameDirect, half), at(nameAsynq, half), goal{})

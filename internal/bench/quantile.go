@@ -6,6 +6,13 @@ import (
 	"time"
 )
 
+// The quantiles that are told of.
+const (
+	half = 0.5
+	p99  = 0.99
+	p999 = 0.999
+)
+
 // quantile returns the smallest of the samples that at least the share q of them does not exceed. It takes every sample
 // as it is: no histogram rounds it. Without samples it is not a number.
 func quantile(samples []time.Duration, q float64) float64 {

@@ -22,9 +22,9 @@ type rival struct {
 }
 
 func (b *bench) rivals(ctx context.Context) []*rival {
-	ofGo := func(name, kind string, interval time.Duration, alone int) *rival {
+	ofGo := func(name, kind string, interval time.Duration, alone, busy int) *rival {
 		return &rival{
-			name: name, alone: alone, busy: b.amount(20*connections, 10*connections),
+			name: name, alone: alone, busy: busy * connections,
 			startFunc: func(ctx context.Context, f *family, redis string) error {
 				_, _, err := f.startRole(ctx, roleQueueWorker, "-kind", kind, "-redis", redis,
 					"-concurrency", strconv.Itoa(connections), "-interval", interval.String())
@@ -38,9 +38,9 @@ func (b *bench) rivals(ctx context.Context) []*rival {
 	}
 	const tight = 5 * time.Millisecond
 	all := []*rival{
-		ofGo(nameOurs, nameOurs, 0, b.amount(2000, 500)),
-		ofGo("asynq", nameAsynq, 0, b.amount(8, 3)),
-		ofGo("asynq, polling every 5 ms", nameAsynq, tight, b.amount(300, 100)),
+		ofGo(nameOurs, nameOurs, 0, b.amount(2000, 500), b.amount(100, 20)),
+		ofGo("asynq", nameAsynq, 0, b.amount(8, 3), b.amount(40, 10)),
+		ofGo("asynq, polling every 5 ms", nameAsynq, tight, b.amount(300, 100), b.amount(100, 20)),
 	}
 	if node, err := b.findBullMQ(ctx); err != nil {
 		b.say("  without BullMQ: %v", err)

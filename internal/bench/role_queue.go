@@ -74,7 +74,7 @@ func runRequester(ctx context.Context, o roleOptions, out io.Writer) error {
 	if done.first != nil {
 		return done.first
 	}
-	const half, p99, milli = 0.5, 0.99, 1e3
+	const milli = 1e3
 	err = json.NewEncoder(out).Encode(trips{
 		len(done.samples), quantile(done.samples, half) * milli, quantile(done.samples, p99) * milli, done.rate(),
 	})

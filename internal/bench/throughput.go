@@ -59,7 +59,6 @@ func throughputTable(runs map[string][]measured) table {
 	}
 	c := newComparison(fmt.Sprintf("Closed loop, %d connections, upstream 0 ms, WORKER_CONCURRENCY=%d:", connections, connections))
 	c.add("calls a second", perSecond, rate(nameOurs), rate(nameDirect), rate(nameAsynq), atLeast(minRate))
-	const half, p99 = 0.5, 0.99
 	c.add("a call, median", millis, at(nameOurs, half), at(nameDirect, half), at(nameAsynq, half), goal{})
 	c.add("a call, p99", millis, at(nameOurs, p99), at(nameDirect, p99), at(nameAsynq, p99), goal{})
 	addErrors(c, runs)
@@ -103,7 +102,7 @@ func openTable(runs map[string][]measured) table {
 	for _, row := range []struct {
 		what string
 		q    float64
-	}{{"median", 0.5}, {"p99", 0.99}, {"p99.9", 0.999}} {
+	}{{"median", half}, {"p99", p99}, {"p99.9", p999}} {
 		at := func(name string) float64 {
 			return medianOf(runs[name], func(m measured) float64 { return quantile(m.samples, row.q) })
 		}
