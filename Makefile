@@ -61,7 +61,7 @@ vuln: ## known vulnerabilities; not part of check, as it asks vuln.go.dev
 
 # Compiled as build does it, for the same reason as in lint.
 .PHONY: bench
-bench: ## the tables of docs/performance.md, measured afresh (ARGS='-quick', '-only latency', '-help'); needs Linux and redis-server
+bench: ## the tables of docs/performance.md, measured afresh (ARGS=-quick, ARGS=-help); Linux and redis-server
 	CGO_ENABLED=0 go run -trimpath ./internal/bench $(ARGS)
 
 .PHONY: bench-compare
@@ -84,4 +84,4 @@ docker: ## the image zimage-gateway (IMAGE=… for another name)
 
 .PHONY: clean
 clean: ## remove what was built or installed into the tree
-	rm -rf bin internal/e2e/node/node_modules
+	rm -rf bin internal/e2e/node/node_modules internal/bench/bullmq/node_modules

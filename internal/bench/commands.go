@@ -38,7 +38,7 @@ func (b *bench) commands(ctx context.Context) ([]table, error) {
 	c.add(fmt.Sprintf("%d connections, all", connections), commandsUnit, o.busyAll, nan, a.busyAll, goal{})
 	c.add(fmt.Sprintf("%d connections without MONITOR, all", connections), commandsUnit, o.freeAll, nan, a.freeAll, goal{})
 	return []table{c.table, {
-		title:   "What one call makes Redis do, in order, from the request until all is quiet again; commands inside a script are indented. The commonest of several calls:",
+		title:   "What one call makes Redis do, in order, from the request until all is quiet again: the commonest course of several calls. Those of clients are numbered, those inside a script stand below it:",
 		listing: o.list,
 	}, {title: "The same with plain asynq:", listing: a.list}}, l.check()
 }
@@ -133,14 +133,18 @@ func countClient(events []event) (n int) {
 	return n
 }
 
-// describe names the commands and the patterns of their keys.
+// describe names the commands and the patterns of their keys. It numbers those of clients, and indents those of scripts.
 func describe(ctx context.Context, client redis.UniversalClient, events []event) []string {
 	lines := make([]string, len(events))
+	number := 0
 	for i, e := range events {
-		lines[i] = strings.Join(append([]string{strings.ToUpper(e.args[0])}, keysOf(ctx, client, e.args)...), " ")
+		text := strings.Join(append([]string{strings.ToUpper(e.args[0])}, keysOf(ctx, client, e.args)...), " ")
 		if e.inScript {
-			lines[i] = "    " + lines[i]
+			lines[i] = "        " + text
+			continue
 		}
+		number++
+		lines[i] = fmt.Sprintf("%3d %s", number, text)
 	}
 	return lines
 }

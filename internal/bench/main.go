@@ -12,10 +12,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -73,7 +73,9 @@ var scenarios = []scenario{
 }
 
 func run(ctx context.Context, args []string, out, progress io.Writer) (err error) {
-	var o roleOptions
+	if len(args) > 1 && args[0] == roleFlag {
+		return runRole(ctx, args[1], args[2:], out, progress)
+	}
 	b := &bench{progress: progress}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(progress)
@@ -83,13 +85,10 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (err error
 	flags.StringVar(&b.binaries, "bin", "", "directory of api and worker; empty: they are built")
 	flags.BoolVar(&b.bullmq, "bullmq", false, "install BullMQ from the npm registry to compare with; without, it is compared with where it is installed")
 	document := flags.String("out", "", "document whose tables are replaced by those measured")
-	role := flags.String("role", "", "be one of the processes of a benchmark (for itself)")
-	o.flags(flags)
-	if err := flags.Parse(args); err != nil {
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return nil
+	} else if err != nil {
 		return fmt.Errorf("read the flags: %w", err)
-	}
-	if *role != "" {
-		return runRole(ctx, *role, o, out, slog.New(slog.NewJSONHandler(progress, nil)))
 	}
 	chosen, err := choose(*only)
 	if err != nil {
@@ -175,15 +174,23 @@ func (b *bench) measure(ctx context.Context, chosen []scenario) (*report, error)
 			return nil, fmt.Errorf("%s: %w", s.name, err)
 		}
 		b.say("%s took %v", s.name, time.Since(from).Round(time.Second))
-		r.sections = append(r.sections, section{name: s.name, title: s.title, tables: tables})
+		r.sections = append(r.sections, section{
+			name: s.name, title: s.title, tables: tables,
+			when: fmt.Sprintf("%d runs, %s, %v.", b.runs, began.UTC().Format(time.DateOnly), time.Since(from).Round(time.Second)),
+		})
 	}
 	var err error
-	r.machine, err = machine(ctx, b, len(chosen), time.Since(began))
-	return r, err
+	if r.machine, err = machine(ctx); err != nil {
+		return nil, err
+	}
+	if len(chosen) == len(scenarios) {
+		r.machine += fmt.Sprintf("All of it took %v.\n", time.Since(began).Round(time.Second))
+	}
+	return r, nil
 }
 
-// machine says on what, with what and when it was measured.
-func machine(ctx context.Context, b *bench, chosen int, took time.Duration) (string, error) {
+// machine says on what and with what it was measured.
+func machine(ctx context.Context) (string, error) {
 	kernel, err := os.ReadFile("/proc/sys/kernel/osrelease")
 	if err != nil {
 		return "", fmt.Errorf("read the kernel's version: %w", err)
@@ -201,7 +208,6 @@ func machine(ctx context.Context, b *bench, chosen int, took time.Duration) (str
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%d cores (%s), Linux %s, %s, Redis %s; %s; %d of %d scenarios, %d runs each, in %v.\n",
-		runtime.NumCPU(), runtime.GOARCH, strings.TrimSpace(string(kernel)), runtime.Version(), redisVersion,
-		time.Now().UTC().Format(time.DateOnly), chosen, len(scenarios), b.runs, took.Round(time.Second)), nil
+	return fmt.Sprintf("%d cores (%s), Linux %s, %s, Redis %s.\n",
+		runtime.NumCPU(), runtime.GOARCH, strings.TrimSpace(string(kernel)), runtime.Version(), redisVersion), nil
 }

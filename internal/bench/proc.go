@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,6 +29,7 @@ type process struct {
 type family struct {
 	dir       string // for logs and data, removed at the end
 	processes []*process
+	clients   []io.Closer // of Redis servers among them
 }
 
 func newFamily() (*family, error) {
@@ -69,6 +71,9 @@ func (p *process) stop() {
 
 // close ends all processes and removes what they left.
 func (f *family) close() {
+	for _, c := range f.clients {
+		_ = c.Close()
+	}
 	for _, p := range f.processes {
 		p.stop()
 	}

@@ -31,7 +31,7 @@ func (b *bench) rivals(ctx context.Context) []*rival {
 				return err
 			},
 			makeFunc: func(f *family, redis string, inFlight, trips int) (*process, error) {
-				return f.start(roleRequester, self, nil, "-role", roleRequester, "-kind", kind, "-redis", redis,
+				return f.start(roleRequester, self, nil, roleFlag, roleRequester, "-kind", kind, "-redis", redis,
 					"-concurrency", strconv.Itoa(inFlight), "-calls", strconv.Itoa(trips))
 			},
 		}

@@ -76,6 +76,7 @@ func (f *family) startRedisOn(ctx context.Context, path string) (*redisServer, e
 	if err != nil {
 		return nil, fmt.Errorf("make a client: %w", err)
 	}
+	f.clients = append(f.clients, s.client)
 	return s, nil
 }
 

@@ -12,6 +12,7 @@ type section struct {
 	name   string
 	title  string
 	tables []table
+	when   string // and how often, and for how long it was measured
 }
 
 // report is everything that was found.
@@ -24,11 +25,11 @@ type report struct {
 const machineMark = "machine"
 
 func (s section) markdown() string {
-	tables := make([]string, len(s.tables))
+	parts := make([]string, len(s.tables), len(s.tables)+1)
 	for i, t := range s.tables {
-		tables[i] = t.markdown()
+		parts[i] = t.markdown()
 	}
-	return strings.Join(tables, "\n")
+	return strings.Join(append(parts, s.when+"\n"), "\n")
 }
 
 // markdown is the report by itself.

@@ -21,6 +21,9 @@ const (
 	roleQueueWorker = "queue-worker"
 )
 
+// roleFlag is the first argument of a role; its name is the second.
+const roleFlag = "-role"
+
 // roleReady is what a role logs, with its address if it has one, when it can be used.
 const roleReady = "role is ready"
 
@@ -35,18 +38,21 @@ type roleOptions struct {
 	interval    time.Duration
 }
 
-func (o *roleOptions) flags(f *flag.FlagSet) {
-	f.StringVar(&o.redis, "redis", "", "of a role: host:port of its Redis")
-	f.StringVar(&o.upstream, "upstream", "", "of a role: the URL it calls")
-	f.StringVar(&o.kind, "kind", "", "of a role: which queue")
-	f.IntVar(&o.concurrency, "concurrency", 1, "of a role: calls at once")
-	f.IntVar(&o.calls, "calls", 1, "of a role: how many calls")
-	f.DurationVar(&o.latency, "latency", 0, "of a role: how long a call takes")
-	f.DurationVar(&o.interval, "interval", 0, "of a role: how often it polls; zero: asynq's default")
-}
-
 // runRole plays a role until ctx ends.
-func runRole(ctx context.Context, role string, o roleOptions, out io.Writer, log *slog.Logger) error {
+func runRole(ctx context.Context, role string, args []string, out, logs io.Writer) error {
+	var o roleOptions
+	flags := flag.NewFlagSet(role, flag.ContinueOnError)
+	flags.StringVar(&o.redis, "redis", "", "host:port of its Redis")
+	flags.StringVar(&o.upstream, "upstream", "", "the URL it calls")
+	flags.StringVar(&o.kind, "kind", "", "which queue")
+	flags.IntVar(&o.concurrency, "concurrency", 1, "calls at once")
+	flags.IntVar(&o.calls, "calls", 1, "how many calls")
+	flags.DurationVar(&o.latency, "latency", 0, "how long a call takes")
+	flags.DurationVar(&o.interval, "interval", 0, "how often it polls; zero: asynq's default")
+	if err := flags.Parse(args); err != nil {
+		return fmt.Errorf("read the flags: %w", err)
+	}
+	log := slog.New(slog.NewJSONHandler(logs, nil))
 	switch role {
 	case roleUpstream:
 		return runUpstream(ctx, o, log)

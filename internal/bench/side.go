@@ -73,7 +73,7 @@ func (b *bench) newLab(ctx context.Context, s settings) (*lab, error) {
 
 // startRole starts this program in another role, and returns the address at which it listens.
 func (f *family) startRole(ctx context.Context, role string, args ...string) (*process, string, error) {
-	p, err := f.start(role, self, nil, append([]string{"-role", role}, args...)...)
+	p, err := f.start(role, self, nil, append([]string{roleFlag, role}, args...)...)
 	if err != nil {
 		return nil, "", err
 	}
@@ -189,6 +189,16 @@ func (l *lab) asynq(ctx context.Context) (*side, error) {
 // generator is the name under which this process, which makes the calls, is accounted for.
 const generator = "load generator"
 
+// forgetPeaks lets the peaks of memory begin anew.
+func (s *side) forgetPeaks() error {
+	for _, p := range s.processes {
+		if err := forgetPeak(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // measured is one run of a load on a side.
 type measured struct {
 	outcome
@@ -243,12 +253,14 @@ func (m measured) cpu(name string) float64 {
 	return spent.Seconds() / float64(len(m.samples))
 }
 
-// peak returns the most memory that a process held, in bytes.
+// peak returns the most memory that a process held, in bytes; with several of the name, the largest of them.
 func (m measured) peak(name string) float64 {
 	most := math.NaN()
 	for i, n := range m.names {
 		if n == name {
-			most = math.Max(float64(m.after[i].peak), 0)
+			if size := float64(m.after[i].peak); !(most > size) { // nor where there is none yet
+				most = size
+			}
 		}
 	}
 	return most

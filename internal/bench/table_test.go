@@ -65,7 +65,7 @@ stays
 	if err := os.WriteFile(path, []byte(document), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r := report{machine: "new\n", sections: []section{{name: "one", tables: []table{{head: []string{"a", "b"}}}}}}
+	r := report{machine: "new\n", sections: []section{{name: "one", tables: []table{{head: []string{"a", "b"}}}, when: "Today."}}}
 	if err := r.update(path); err != nil {
 		t.Fatal(err)
 	}
@@ -81,6 +81,8 @@ words
 <!-- bench:one -->
 | a | b |
 | --- | ---: |
+
+Today.
 <!-- /bench:one -->
 <!-- bench:two -->
 stays

@@ -32,6 +32,9 @@ func (b *bench) throughput(ctx context.Context) ([]table, error) {
 		}
 	}
 	closed, err := b.interleave(ctx, sides, func(s *side) (measured, error) {
+		if err := s.forgetPeaks(); err != nil {
+			return measured{}, err
+		}
 		return s.measure(ctx, func(ctx context.Context, t target) (outcome, error) {
 			return closedLoop(ctx, t, connections, 0, span)
 		})
