@@ -61,6 +61,6 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		return context.Cause(ctx) //nolint:wrapcheck // it says it all
+		return context.Cause(ctx)
 	}
 }

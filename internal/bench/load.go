@@ -157,7 +157,7 @@ func spreadLoop(ctx context.Context, targets []target, conns, each int, span tim
 	for _, c := range callers {
 		c.close()
 	}
-	return o, context.Cause(ctx) //nolint:wrapcheck // it says it all
+	return o, context.Cause(ctx)
 }
 
 // loop is the same for any kind of call, which is told the number of its caller.

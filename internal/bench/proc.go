@@ -107,7 +107,7 @@ func (p *process) said(ctx context.Context, match func(line string) bool) error 
 	defer cancel()
 	look := time.NewTicker(5 * time.Millisecond)
 	defer look.Stop()
-	for {
+	for ended := false; ; {
 		output, err := os.ReadFile(p.log)
 		if err != nil {
 			return fmt.Errorf("read the log of %s: %w", p.name, err)
@@ -117,10 +117,13 @@ func (p *process) said(ctx context.Context, match func(line string) bool) error 
 				return nil
 			}
 		}
+		if ended {
+			return p.failure("ended before it was ready")
+		}
 		select {
 		case <-look.C:
 		case <-p.done:
-			return p.failure("ended before it was ready")
+			ended = true // what it said last may have come after the look
 		case <-ctx.Done():
 			return p.failure("was not ready in time")
 		}

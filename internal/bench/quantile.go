@@ -31,11 +31,11 @@ func median(values []float64) float64 {
 		return math.NaN()
 	}
 	slices.Sort(sorted)
-	half := len(sorted) / 2
+	mid := len(sorted) / 2
 	if len(sorted)%2 == 1 {
-		return sorted[half]
+		return sorted[mid]
 	}
-	return (sorted[half-1] + sorted[half]) / 2
+	return (sorted[mid-1] + sorted[mid]) / 2
 }
 
 // medianOf returns the median over the runs of what of says of each.

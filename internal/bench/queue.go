@@ -103,7 +103,7 @@ func (r *rival) trips(ctx context.Context, f *family, inFlight, count int) (t tr
 	select {
 	case <-p.done:
 	case <-ctx.Done():
-		return t, context.Cause(ctx) //nolint:wrapcheck // it says it all
+		return t, context.Cause(ctx)
 	}
 	output, err := os.ReadFile(p.log)
 	if err != nil {

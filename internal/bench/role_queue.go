@@ -47,8 +47,10 @@ func runRequester(ctx context.Context, o roleOptions, out io.Writer) error {
 		tasks := asynq.NewClient(asynq.RedisClientOpt{Addr: o.redis})
 		defer tasks.Close() //nolint:errcheck // nothing is left to be written
 		enqueue, newID = func(ctx context.Context, id string) error {
-			_, err := tasks.EnqueueContext(ctx, asynq.NewTask(asynqTask, nil), asynq.TaskID(id))
-			return err //nolint:wrapcheck // it is wrapped below
+			if _, err := tasks.EnqueueContext(ctx, asynq.NewTask(asynqTask, nil), asynq.TaskID(id)); err != nil {
+				return fmt.Errorf("enqueue: %w", err)
+			}
+			return nil
 		}, rand.Text
 	}
 	once := func(ctx context.Context, _ int) error {
@@ -64,7 +66,7 @@ func runRequester(ctx context.Context, o roleOptions, out io.Writer) error {
 		case <-time.After(callTimeout):
 			return errors.New("no result came")
 		case <-ctx.Done():
-			return context.Cause(ctx) //nolint:wrapcheck // it says it all
+			return context.Cause(ctx)
 		}
 	}
 	if warm := loop(ctx, o.concurrency, 1, 0, once); warm.first != nil {

@@ -50,7 +50,7 @@ const none = "–"
 func millis(seconds float64) string { return number(seconds*1e3) + " ms" }
 
 // micros writes seconds.
-func micros(seconds float64) string { return fmt.Sprintf("%.0f µs", seconds*1e6) }
+func micros(seconds float64) string { return thousands(int64(math.Round(seconds*1e6))) + " µs" }
 
 // perSecond writes a rate.
 func perSecond(rate float64) string { return number(rate) + "/s" }

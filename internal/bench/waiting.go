@@ -44,17 +44,20 @@ func (b *bench) waiting(ctx context.Context) ([]table, error) {
 		title: fmt.Sprintf("%s callers of one API process, all of them waiting at once; default settings but QUEUE_MAX_PENDING=%d:", thousands(int64(callers)), 2*callers),
 		head:  []string{"", "ours", "goal", ""},
 	}
+	add := func(what string, u unit, v float64, g goal) {
+		t.rows = append(t.rows, append([]string{what, u.write(v)}, g.cells(u, v)...))
+	}
 	failed := 0.0
 	for _, r := range runs {
 		failed += r.errors
 	}
-	t.figure("calls that failed, all runs together", plain, failed, atMost(0))
-	t.figure("memory of the api", mebibytes, of(func(w wait) float64 { return w.peak }), atMost(maxWaitingMemory))
-	t.figure("of that, for each caller", kibibytes, of(func(w wait) float64 { return w.peak / float64(callers) }), goal{})
-	t.figure("connections to Redis while they wait, of all processes", plain, of(func(w wait) float64 { return w.clients }), atMost(maxWaitingClients))
-	t.figure("Redis commands a second while they wait", commandsUnit, of(func(w wait) float64 { return w.rate }), atMost(maxIdleRate))
-	t.figure("calls a second taken in until all wait", perSecond, of(func(w wait) float64 { return w.submit }), goal{})
-	t.figure("calls a second answered once the upstream answers", perSecond, of(func(w wait) float64 { return w.deliver }), goal{})
+	add("calls that failed, all runs together", plain, failed, atMost(0))
+	add("memory of the api", mebibytes, of(func(w wait) float64 { return w.peak }), atMost(maxWaitingMemory))
+	add("of that, for each caller", kibibytes, of(func(w wait) float64 { return w.peak / float64(callers) }), goal{})
+	add("connections to Redis while they wait, of all processes", plain, of(func(w wait) float64 { return w.clients }), atMost(maxWaitingClients))
+	add("Redis commands a second while they wait", commandsUnit, of(func(w wait) float64 { return w.rate }), atMost(maxIdleRate))
+	add("calls a second taken in until all wait", perSecond, of(func(w wait) float64 { return w.submit }), goal{})
+	add("calls a second answered once the upstream answers", perSecond, of(func(w wait) float64 { return w.deliver }), goal{})
 	return []table{t}, nil
 }
 
@@ -170,8 +173,3 @@ func metric(metrics, name string) (float64, bool) {
 
 // kibibytes writes bytes.
 func kibibytes(bytes float64) string { return number(bytes/(1<<10)) + " KiB" }
-
-// figure adds a figure of ours alone.
-func (t *table) figure(what string, u unit, v float64, g goal) {
-	t.rows = append(t.rows, append([]string{what, u.write(v)}, g.cells(u, v)...))
-}
