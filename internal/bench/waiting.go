@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -11,15 +12,16 @@ import (
 
 const (
 	waitingCallers    = 10_000
+	waitingArrivals   = 1000 // a second
 	maxWaitingMemory  = 400 << 20
 	maxWaitingClients = 100 // connections to Redis
 )
 
 // wait is one run of the scenario waiting.
 type wait struct {
-	errors, peak    float64
-	clients, rate   float64 // connections to Redis, and its commands a second, while all wait
-	submit, deliver float64 // calls a second: until all wait, and once they wait no more
+	errors, peak  float64
+	clients, rate float64 // connections to Redis, and its commands a second, while all wait
+	deliver       float64 // calls a second, once they wait no more
 }
 
 // waiting lets 10,000 callers wait at once for an upstream that answers none of them, looks at what that costs, and then
@@ -41,8 +43,9 @@ func (b *bench) waiting(ctx context.Context) ([]table, error) {
 	}
 	of := func(f func(wait) float64) float64 { return medianOf(runs, f) }
 	t := table{
-		title: fmt.Sprintf("%s callers of one API process, all of them waiting at once; default settings but QUEUE_MAX_PENDING=%d:", thousands(int64(callers)), 2*callers),
-		head:  []string{"", "ours", "goal", ""},
+		title: fmt.Sprintf("%s callers of one API process, arriving at %s a second, until all of them wait at once; default settings but QUEUE_MAX_PENDING=%d:",
+			thousands(int64(callers)), thousands(waitingArrivals), 2*callers),
+		head: []string{"", "ours", "goal", ""},
 	}
 	add := func(what string, u unit, v float64, g goal) {
 		t.rows = append(t.rows, append([]string{what, u.write(v)}, g.cells(u, v)...))
@@ -56,7 +59,6 @@ func (b *bench) waiting(ctx context.Context) ([]table, error) {
 	add("of that, for each caller", kibibytes, of(func(w wait) float64 { return w.peak / float64(callers) }), goal{})
 	add("connections to Redis while they wait, of all processes", plain, of(func(w wait) float64 { return w.clients }), atMost(maxWaitingClients))
 	add("Redis commands a second while they wait", commandsUnit, of(func(w wait) float64 { return w.rate }), atMost(maxIdleRate))
-	add("calls a second taken in until all wait", perSecond, of(func(w wait) float64 { return w.submit }), goal{})
 	add("calls a second answered once the upstream answers", perSecond, of(func(w wait) float64 { return w.deliver }), goal{})
 	return []table{t}, nil
 }
@@ -79,17 +81,19 @@ func (b *bench) waitingRun(ctx context.Context, callers int) (w wait, err error)
 		err error
 	}
 	done := make(chan result, 1)
-	began := time.Now()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	go func() {
 		m, err := g.measure(ctx, func(ctx context.Context, t target) (outcome, error) {
-			return closedLoop(ctx, t, callers, 1, 0)
+			// None has its reply before all have called, so each makes one call.
+			return openLoop(ctx, t, callers, schedule{every: time.Second / waitingArrivals, calls: callers})
 		})
 		done <- result{m, err}
 	}()
 	if err := g.awaitWaiters(ctx, callers); err != nil {
-		return w, err
+		cancel()
+		return w, errors.Join(err, (<-done).first) // those that do not wait may have said why
 	}
-	w.submit = float64(callers) / time.Since(began).Seconds()
 	if w.clients, w.rate, err = b.whileWaiting(ctx, g.redis); err != nil {
 		return w, err
 	}
