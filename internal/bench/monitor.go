@@ -19,6 +19,8 @@ type event struct {
 	args     []string
 }
 
+var errMonitorEnded = errors.New("the connection with MONITOR has ended")
+
 // monitor listens to everything that a Redis does. It slows Redis down, so nothing else is measured meanwhile.
 type monitor struct {
 	server *redisServer
@@ -40,22 +42,26 @@ func (s *redisServer) monitor(ctx context.Context) (*monitor, error) {
 		_ = conn.Close()
 		return nil, fmt.Errorf("listen to Redis: %w", err)
 	}
+	const longest = 1 << 20
+	lines := bufio.NewScanner(conn)
+	lines.Buffer(nil, longest)
+	if !lines.Scan() { // +OK: from here on nothing is missed
+		_ = conn.Close()
+		return nil, fmt.Errorf("listen to Redis: %w", errors.Join(errMonitorEnded, lines.Err()))
+	}
 	m := &monitor{server: s, conn: conn, grown: make(chan struct{})}
-	go m.read()
+	go m.read(lines)
 	return m, nil
 }
 
 // close ends the reader with the connection.
 func (m *monitor) close() { _ = m.conn.Close() }
 
-func (m *monitor) read() {
-	const longest = 1 << 20
-	lines := bufio.NewScanner(m.conn)
-	lines.Buffer(nil, longest)
+func (m *monitor) read(lines *bufio.Scanner) {
 	for lines.Scan() {
 		e, ok := parseEvent(lines.Text())
 		if !ok {
-			continue // +OK
+			continue // nothing of interest
 		}
 		m.mu.Lock()
 		m.events = append(m.events, e)
@@ -65,7 +71,7 @@ func (m *monitor) read() {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.err = errors.Join(errors.New("Redis ended MONITOR"), lines.Err()) //nolint:revive,staticcheck // a name
+	m.err = errors.Join(errMonitorEnded, lines.Err())
 	close(m.grown)
 	m.grown = nil
 }

@@ -107,7 +107,7 @@ func (s *redisServer) info(ctx context.Context, section, field string) (string, 
 	}
 	value, ok := info[section][field]
 	if !ok {
-		return "", fmt.Errorf("Redis says nothing of %s", field) //nolint:revive,staticcheck // a name
+		return "", fmt.Errorf("INFO %s says nothing of %s", section, field)
 	}
 	return value, nil
 }
