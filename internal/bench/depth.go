@@ -48,7 +48,7 @@ func (b *bench) depth(ctx context.Context) ([]table, error) {
 	all := make([]*depth, 0, len(sizes))
 	defer func() {
 		for _, d := range all {
-			d.lab.close()
+			d.close()
 		}
 	}()
 	for _, size := range sizes {

@@ -38,8 +38,8 @@ func (g *gate) change(f func()) {
 	g.changed = make(chan struct{})
 }
 
-// await returns when yes does, or the context ends.
-func (g *gate) await(ctx context.Context, yes func() bool) bool {
+// await returns true when yes does, or false when done is closed.
+func (g *gate) await(done <-chan struct{}, yes func() bool) bool {
 	for {
 		g.mu.Lock()
 		ok, changed := yes(), g.changed
@@ -49,7 +49,7 @@ func (g *gate) await(ctx context.Context, yes func() bool) bool {
 		}
 		select {
 		case <-changed:
-		case <-ctx.Done():
+		case <-done:
 			return false
 		}
 	}
@@ -57,7 +57,7 @@ func (g *gate) await(ctx context.Context, yes func() bool) bool {
 
 // pass returns when the call may go on.
 func (g *gate) pass() {
-	g.await(context.Background(), func() bool {
+	g.await(nil, func() bool {
 		if g.held && g.granted == 0 {
 			return false
 		}
@@ -77,7 +77,7 @@ func (g *gate) release() { g.change(func() { g.held = false }) }
 // grant lets n calls pass, and returns the times between them.
 func (g *gate) grant(ctx context.Context, n int) []time.Duration {
 	g.change(func() { g.granted, g.passed = n, nil })
-	if !g.await(ctx, func() bool { return len(g.passed) == n }) {
+	if !g.await(ctx.Done(), func() bool { return len(g.passed) == n }) {
 		return nil
 	}
 	g.mu.Lock()
@@ -89,7 +89,7 @@ func (g *gate) grant(ctx context.Context, n int) []time.Duration {
 	return gaps
 }
 
-// upstream is the simulated one with a gate before it.
+// gatedUpstream is the simulated one with a gate before it.
 func gatedUpstream(latency time.Duration) http.Handler {
 	g := newGate()
 	sim := simupstream.New(simupstream.Config{

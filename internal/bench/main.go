@@ -47,7 +47,7 @@ type bench struct {
 	runs     int
 	quick    bool
 	binaries string // directory of api and worker
-	files    uint64 // how many may be open in a process
+	files    int    // how many may be open in a process
 	bullmq   bool   // install it
 	progress io.Writer
 }

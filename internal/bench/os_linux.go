@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"syscall"
 	"time"
 )
@@ -15,7 +16,7 @@ func dieWithParent() *syscall.SysProcAttr {
 func supported() error { return nil }
 
 // raiseFileLimit allows as many open files as the system does, here and in children, and returns how many that is.
-func raiseFileLimit() (uint64, error) {
+func raiseFileLimit() (int, error) {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return 0, fmt.Errorf("read the limit of open files: %w", err)
@@ -25,7 +26,7 @@ func raiseFileLimit() (uint64, error) {
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return 0, fmt.Errorf("raise the limit of open files: %w", err)
 	}
-	return limit.Cur, nil
+	return int(min(limit.Cur, math.MaxInt32)), nil
 }
 
 // sleep is finer than the runtime's timers, which may be a millisecond late while nothing else happens.

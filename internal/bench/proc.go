@@ -47,8 +47,8 @@ func (f *family) start(name, path string, env []string, args ...string) (*proces
 	if err != nil {
 		return nil, fmt.Errorf("create the log of %s: %w", name, err)
 	}
-	defer log.Close()                                                //nolint:errcheck // the process writes to its own copy of the descriptor
-	p.cmd = exec.CommandContext(context.Background(), path, args...) //nolint:gosec // our own binaries, and redis-server
+	defer log.Close()                   //nolint:errcheck // the process writes to its own copy of the descriptor
+	p.cmd = exec.Command(path, args...) //nolint:noctx,gosec // lives until it is killed; our own binaries, and redis-server
 	p.cmd.Env = append([]string{"PATH=" + searchPath, "HOME=" + f.dir}, env...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.SysProcAttr = dieWithParent()
@@ -144,9 +144,6 @@ type usage struct {
 	cpu  time.Duration // user and system
 	peak int64         // most resident memory, in bytes, since it started or since forgetPeak
 }
-
-// errNoProc reports that the operating system is not one that tells.
-var errNoProc = errors.New("the CPU time and memory of processes are read from /proc, which only Linux has")
 
 func usageOf(pid int) (usage, error) {
 	stat, err := os.ReadFile(procFile(pid, "stat"))

@@ -29,7 +29,7 @@ type wait struct {
 func (b *bench) waiting(ctx context.Context) ([]table, error) {
 	callers := b.amount(waitingCallers, waitingCallers/10)
 	const spare = 500 // the upstream, Redis, logs
-	if b.files < uint64(callers+spare) {
+	if b.files < callers+spare {
 		return nil, fmt.Errorf("%d connections need more open files than the %d this system allows: raise the hard limit (ulimit -Hn)", callers, b.files)
 	}
 	runs := make([]wait, 0, b.runs)
