@@ -38,6 +38,9 @@ func runRequester(ctx context.Context, o roleOptions, out io.Writer) error {
 		return fmt.Errorf("make a client: %w", err)
 	}
 	defer client.Close() //nolint:errcheck // nothing is left to be written
+	if o.kind == nameOurs {
+		redisconn.Combine(client) // as both processes of the gateway do
+	}
 	results := waiters{by: make(map[string]chan string)}
 	if err := results.run(ctx, client, asynqResults); err != nil {
 		return err
@@ -111,6 +114,7 @@ func runQueueWorker(ctx context.Context, o roleOptions, log *slog.Logger) error 
 	if o.kind == nameAsynq {
 		return runAsynqQueueWorker(ctx, o, publish, log)
 	}
+	redisconn.Combine(client)
 	clients := queue.Clients{Commands: client}
 	for _, c := range []*redis.UniversalClient{&clients.Asynq, &clients.Listen} {
 		if *c, err = redisconn.New("redis://"+o.redis+"/0", func(o *redis.UniversalOptions) { o.MaxRetries = -1 }); err != nil {
