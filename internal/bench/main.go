@@ -176,7 +176,7 @@ func (b *bench) measure(ctx context.Context, chosen []scenario) (*report, error)
 		b.say("%s took %v", s.name, time.Since(from).Round(time.Second))
 		r.sections = append(r.sections, section{
 			name: s.name, title: s.title, tables: tables,
-			when: fmt.Sprintf("%d runs, %s, %v.", b.runs, began.UTC().Format(time.DateOnly), time.Since(from).Round(time.Second)),
+			when: fmt.Sprintf("Runs: %d; %s; %v.", b.runs, began.UTC().Format(time.DateOnly), time.Since(from).Round(time.Second)),
 		})
 	}
 	var err error
