@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -126,34 +127,39 @@ func (b *bench) newDepth(ctx context.Context) (*depth, error) {
 	return d, nil
 }
 
-func (d *depth) order(pictures int) target {
-	body := fmt.Sprintf(`{"prompt":"a cat","n":%d}`, pictures)
-	return newTarget(d.apis[0], jobsPath, clientKey, body, http.StatusAccepted, jobMark)
+// single makes a job of one picture.
+func (d *depth) single() target {
+	return newTarget(d.apis[0], jobsPath, clientKey, `{"prompt":"a cat"}`, http.StatusAccepted, jobMark)
+}
+
+// bulk makes a job of several pictures. It is a response in the background, whose reply does not tell its place in the
+// queue: the fill takes no longer than it must.
+func (d *depth) bulk() target {
+	body := fmt.Sprintf(`{"input":"a cat","background":true,"n":%d}`, atATime)
+	return newTarget(d.apis[0], "/v1/responses", clientKey, body, http.StatusOK, `"id":"resp_`)
 }
 
 // fill makes pictures wait, behind one that the upstream holds. Ten each at the front, in the middle and at the end are
 // jobs of their own, so that what is polled and listed is the same whatever the depth; the others come ten a job.
 func (d *depth) fill(ctx context.Context, waiting int) error {
 	d.waiting = waiting
-	if _, err := d.submit(ctx, 1, 1); err != nil {
+	if _, err := d.submitSingles(ctx, 1); err != nil {
 		return err
 	}
 	const ends = 3
 	bulk := max(waiting/atATime-ends, 0)
 	for _, part := range []struct {
-		into         *string
-		bulk, single int
-	}{
-		{&d.oldest, 0, atATime}, {&d.middle, bulk / 2, atATime}, {&d.newest, bulk - bulk/2, atATime},
-	} {
+		into *string
+		bulk int // jobs before it
+	}{{&d.oldest, 0}, {&d.middle, bulk / 2}, {&d.newest, bulk - bulk/2}} {
 		if waiting == atATime && part.into != &d.oldest {
 			*part.into = d.oldest // ten are all there are
 			continue
 		}
-		if _, err := d.submit(ctx, part.bulk, atATime); err != nil {
+		if err := d.submitBulk(ctx, part.bulk); err != nil {
 			return err
 		}
-		id, err := d.submit(ctx, part.single, 1)
+		id, err := d.submitSingles(ctx, atATime)
 		if err != nil {
 			return err
 		}
@@ -162,32 +168,38 @@ func (d *depth) fill(ctx context.Context, waiting int) error {
 	return nil
 }
 
-// submit makes jobs of so many pictures each, and returns the id of the last.
-func (d *depth) submit(ctx context.Context, jobs, pictures int) (id string, err error) {
-	const atOnce = 16
-	order := d.order(pictures)
-	callers, err := connect(ctx, []target{order}, atOnce)
-	if err != nil {
-		return "", err
-	}
-	defer func() {
-		for _, c := range callers {
-			c.close()
-		}
-	}()
-	// All but the last at once, as far as they can be shared out evenly.
-	each := max(jobs-1, 0) / atOnce
-	if done := loop(ctx, atOnce, each, 0, func(ctx context.Context, i int) error {
-		return callers[i].call(ctx, order)
-	}); each > 0 && done.first != nil {
-		return "", done.first
-	}
-	for range jobs - atOnce*each {
-		if id, err = callers[0].job(ctx, order); err != nil {
+// submitSingles makes jobs of one picture, one after the other, and returns the id of the last.
+func (d *depth) submitSingles(ctx context.Context, jobs int) (id string, err error) {
+	var caller caller
+	defer caller.close()
+	for range jobs {
+		if id, err = caller.job(ctx, d.single()); err != nil {
 			return "", err
 		}
 	}
 	return id, nil
+}
+
+// submitBulk makes jobs of several pictures, many at once.
+func (d *depth) submitBulk(ctx context.Context, jobs int) error {
+	const atOnce = 16
+	var left atomic.Int64
+	left.Store(int64(jobs))
+	callers, err := connect(ctx, []target{d.bulk()}, atOnce)
+	if err != nil {
+		return err
+	}
+	order := d.bulk()
+	done := loop(ctx, atOnce, jobs, 0, func(ctx context.Context, i int) error {
+		if left.Add(-1) < 0 {
+			return nil
+		}
+		return callers[i].call(ctx, order)
+	})
+	for _, c := range callers {
+		c.close()
+	}
+	return done.first
 }
 
 // job makes a call whose reply is a job, and returns the job's id.
@@ -234,7 +246,7 @@ func (d *depth) enqueueCost(ctx context.Context, count int) (float64, error) {
 	samples := make([]time.Duration, 0, count)
 	for range count {
 		began := time.Now()
-		id, err := caller.job(ctx, d.order(1))
+		id, err := caller.job(ctx, d.single())
 		if err != nil {
 			return 0, err
 		}
@@ -263,7 +275,7 @@ func (d *depth) dequeueCost(ctx context.Context, count int) (map[string]float64,
 			return nil, fmt.Errorf("read when the calls came: %w", err)
 		}
 		gaps = slices.Concat(gaps, more)
-		if _, err := caller.job(ctx, d.order(atATime)); err != nil {
+		if err := caller.call(ctx, d.bulk()); err != nil {
 			return nil, err
 		}
 	}

@@ -144,7 +144,7 @@ func (b *bench) whileWaiting(ctx context.Context, r *redisServer) (clients, rate
 
 // awaitWaiters returns when the api says that so many callers wait.
 func (g *gateway) awaitWaiters(ctx context.Context, callers int) error {
-	const patience = 2 * time.Minute
+	const patience = time.Minute
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
