@@ -194,12 +194,19 @@ func (d *depth) submitBulk(ctx context.Context, jobs int) error {
 		if left.Add(-1) < 0 {
 			return nil
 		}
-		return callers[i].call(ctx, order)
+		err := callers[i].call(ctx, order)
+		if err != nil {
+			left.Add(1) // a disk that is busy makes Redis refuse one now and then: another is made in its place
+		}
+		return err
 	})
 	for _, c := range callers {
 		c.close()
 	}
-	return done.first
+	if left.Load() > 0 {
+		return done.first
+	}
+	return nil
 }
 
 // job makes a call whose reply is a job, and returns the job's id.

@@ -198,16 +198,24 @@ func loop(ctx context.Context, callers, each int, span time.Duration, call func(
 // maxErrors is after how many a caller gives up: what is broken need not be called a thousand times.
 const maxErrors = 10
 
+// unconnected returns callers that connect with their first call.
+func unconnected(n int) []*caller {
+	callers := make([]*caller, n)
+	for i := range callers {
+		callers[i] = &caller{}
+	}
+	return callers
+}
+
 // connect opens connections, a few at a time: the system's list of those that wait to be accepted is not what is measured.
 func connect(ctx context.Context, targets []target, n int) ([]*caller, error) {
 	const atOnce = 32
-	callers := make([]*caller, n)
+	callers := unconnected(n)
 	errs := make([]error, atOnce)
 	var wg sync.WaitGroup
 	for first := range atOnce {
 		wg.Go(func() {
 			for i := first; i < n; i += atOnce {
-				callers[i] = &caller{}
 				if err := callers[i].dial(ctx, targets[i%len(targets)].addr); err != nil {
 					errs[first] = err
 					return
@@ -218,9 +226,7 @@ func connect(ctx context.Context, targets []target, n int) ([]*caller, error) {
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
 		for _, c := range callers {
-			if c != nil {
-				c.close()
-			}
+			c.close()
 		}
 		return nil, fmt.Errorf("open %d connections: %w", n, err)
 	}

@@ -34,15 +34,11 @@ func (s schedule) pace(ctx context.Context, sleep func(time.Duration)) <-chan in
 	return due
 }
 
-// openLoop makes calls at a fixed rate, as independent people do, over as many connections as are given. Latency counts
+// openLoop makes calls at a fixed rate, as independent people do, over as many connections as there are callers. Latency counts
 // from the moment at which a call was due. Counting from when it was sent would leave out the time it stood behind slower
 // ones: the coordinated omission that Gil Tene named, by which a system that stalls for a second shows one slow call
 // where a thousand people waited.
-func openLoop(ctx context.Context, t target, conns int, s schedule) (outcome, error) {
-	callers, err := connect(ctx, []target{t}, conns)
-	if err != nil {
-		return outcome{}, err
-	}
+func openLoop(ctx context.Context, t target, callers []*caller, s schedule) (outcome, error) {
 	s.start = time.Now()
 	due := s.pace(ctx, sleep)
 	var all collector

@@ -74,7 +74,7 @@ func TestOpenLoopCountsTheWaitBehindSlowCalls(t *testing.T) {
 		_, _ = io.WriteString(w, "picture")
 	}))
 	t.Cleanup(server.Close)
-	o, err := openLoop(t.Context(), newGet(server.Listener.Addr().String(), "/", "key", "picture"), 1,
+	o, err := openLoop(t.Context(), newGet(server.Listener.Addr().String(), "/", "key", "picture"), unconnected(1),
 		schedule{every: every, calls: calls})
 	if err != nil || o.errors != 0 || len(o.samples) != calls {
 		t.Fatalf("%d calls, %d errors: %v %v", len(o.samples), o.errors, o.first, err)

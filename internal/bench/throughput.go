@@ -45,8 +45,12 @@ func (b *bench) throughput(ctx context.Context) ([]table, error) {
 	b.say("  open loop")
 	open, err := b.interleave(ctx, sides, func(s *side) (measured, error) {
 		return s.measure(ctx, func(ctx context.Context, t target) (outcome, error) {
+			callers, err := connect(ctx, []target{t}, 4*connections)
+			if err != nil {
+				return outcome{}, err
+			}
 			plan := schedule{every: time.Second / openRate, calls: int(span.Seconds()) * openRate}
-			return openLoop(ctx, t, 4*connections, plan)
+			return openLoop(ctx, t, callers, plan)
 		})
 	})
 	if err != nil {

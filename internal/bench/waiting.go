@@ -85,8 +85,9 @@ func (b *bench) waitingRun(ctx context.Context, callers int) (w wait, err error)
 	defer cancel()
 	go func() {
 		m, err := g.measure(ctx, func(ctx context.Context, t target) (outcome, error) {
-			// None has its reply before all have called, so each makes one call.
-			return openLoop(ctx, t, callers, schedule{every: time.Second / waitingArrivals, calls: callers})
+			// None has its reply before all have called, so each makes one call. It connects when it does: a server closes
+			// connections that are opened and left alone.
+			return openLoop(ctx, t, unconnected(callers), schedule{every: time.Second / waitingArrivals, calls: callers})
 		})
 		done <- result{m, err}
 	}()
