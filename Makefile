@@ -63,9 +63,10 @@ check: build lint test ## what CI runs
 vuln: ## known vulnerabilities; not part of check, as it asks vuln.go.dev
 	go run golang.org/x/vuln/cmd/govulncheck@v$(GOVULNCHECK_VERSION) ./...
 
+# Compiled as build does it, for the same reason as in lint.
 .PHONY: bench
-bench: ## added latency from the API through the queue and back
-	go test -run '^$$' -bench . -benchtime 2000x ./internal/e2e/
+bench: ## the tables of docs/performance.md, measured afresh (ARGS=-quick, ARGS=-help); Linux and redis-server
+	CGO_ENABLED=0 go run -trimpath ./internal/bench $(ARGS)
 
 .PHONY: bench-compare
 bench-compare: ## the hot path's micro-benchmarks, here against those of BASE (main), in turn (BENCH=… for some)
@@ -87,4 +88,4 @@ docker: ## the image zimage-gateway (IMAGE=… for another name)
 
 .PHONY: clean
 clean: ## remove what was built or installed into the tree
-	rm -rf bin internal/e2e/node/node_modules
+	rm -rf bin internal/e2e/node/node_modules internal/bench/bullmq/node_modules
