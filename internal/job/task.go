@@ -84,7 +84,7 @@ type Start struct {
 }
 
 // BaseURL returns what links to the gateway begin with; empty: not known. Most calls do not need it, so it is decoded here.
-func (s Start) BaseURL() string {
+func (s *Start) BaseURL() string {
 	var w Wish
 	_ = json.Unmarshal([]byte(s.wish), &w) // a link to nowhere is what is left where nothing else can be done
 	return w.BaseURL

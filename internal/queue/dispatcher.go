@@ -113,7 +113,7 @@ func (d *dispatcher) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 			return d.forward(ctx, cmd, next, f)
 		}
 		if isDone(cmd) {
-			return d.redis.Process(ctx, cmd) //nolint:wrapcheck // a hook passes errors on as they are
+			return d.redis.Process(ctx, cmd)
 		}
 		err := next(ctx, cmd)
 		if x, ok := delayOf(cmd); ok {

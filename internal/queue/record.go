@@ -50,7 +50,7 @@ func (h recordHook) ProcessHook(redis.ProcessHook) redis.ProcessHook {
 		note, ok := ctx.Value(noteKey{}).(**redis.Cmd)
 		script, is := cmd.(*redis.Cmd)
 		if !ok || !is || cmd.Name() != "evalsha" {
-			return h.client.Process(ctx, cmd) //nolint:wrapcheck // a hook passes errors on as they are
+			return h.client.Process(ctx, cmd)
 		}
 		*note = redis.NewCmd(ctx, cmd.Args()...)
 		script.SetVal(int64(1))

@@ -194,7 +194,7 @@ func (p *party) settle(unsent error) {
 func firstError(cmds []redis.Cmder) error {
 	for _, cmd := range cmds {
 		if err := cmd.Err(); err != nil {
-			return err
+			return err //nolint:wrapcheck // a hook passes errors on as they are
 		}
 	}
 	return nil
