@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
@@ -217,5 +218,43 @@ func TestSubmitSaysWhenRedisIsAway(t *testing.T) {
 	}
 	if took := time.Since(began); took > 2*time.Second {
 		t.Errorf("the refusal took %v, want under 2 s", took)
+	}
+}
+
+// Who made a job is told of its end as the record has it, whether that is read for it or not.
+func TestWaitTellsWhatTheRecordSays(t *testing.T) {
+	t.Parallel()
+	for name, n := range map[string]job.New{"one picture": newJob(7), "two pictures": newJob(7, 8)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			redistest.Both(t, func(t *testing.T, url string) {
+				s := newSystem(t, url)
+				n.WaitFor = time.Minute
+				j := submit(t, s, n)
+				for range n.Spec.N() {
+					task := <-s.queue.tasks
+					start, err := s.store.Start(t.Context(), task, "call", "exacg", options)
+					if err != nil {
+						t.Fatal(err)
+					}
+					f := done(start.Attempt)
+					f.Call.StartedAt = start.StartedAt
+					if _, err := s.store.Finish(t.Context(), task, "call", f); err != nil {
+						t.Fatal(err)
+					}
+				}
+				got, err := s.service.Wait(t.Context(), "owner", j.ID, job.Beat{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				want, err := s.store.Get(t.Context(), j.ID)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(want, *got); diff != "" {
+					t.Errorf("the record, and what was told (-want +got):\n%s", diff)
+				}
+			})
+		})
 	}
 }
