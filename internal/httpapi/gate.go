@@ -8,15 +8,19 @@ import (
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 )
 
-// submitters is how many requests submit their jobs at once: more than there are connections to Redis in a pool of its
-// default size on most machines, so that none is idle.
-const submitters = 64
+const (
+	// submitters is how many requests submit their jobs at once: as many as share a round trip to Redis well.
+	submitters = 64
+	// awayAfter is how long no submission must have been done for one that fails to mean that Redis is away: less than the
+	// time that it was given.
+	awayAfter = time.Second
+)
 
 // gate lets requests submit their jobs in turn, no more than so many at once. A submission is given little time, and takes
 // several round trips: where thousands begin at once they share every round, and all are late together.
 //
 // Who stands at the gate is not answered within that time, so nobody does while Redis is away: once a submission has
-// failed for that, and none was done since it began, all who stand there are sent away.
+// failed for that, and none was done for a second, all who stand there are sent away.
 type gate struct {
 	places chan struct{}
 
@@ -41,8 +45,8 @@ func (g *gate) pass(ctx context.Context, f func(context.Context) error) error {
 	if err := g.enter(ctx); err != nil {
 		return err
 	}
-	began, answered := time.Now(), false
-	defer func() { g.leave(began, answered) }()
+	answered := true // where f panics, nothing is known of Redis
+	defer func() { g.leave(answered) }()
 	err := f(ctx)
 	answered = err == nil || imagegen.AsError(err).Kind != imagegen.KindQueueUnavailable
 	return err
@@ -73,13 +77,13 @@ func (g *gate) enter(ctx context.Context) error {
 	}
 }
 
-// leave gives the place back of a submission that began then, once it is noted how it ended.
-func (g *gate) leave(began time.Time, answered bool) {
+// leave gives the place back of a submission, once it is noted how it ended.
+func (g *gate) leave(answered bool) {
 	g.mu.Lock()
 	switch {
 	case answered:
 		g.done = time.Now()
-	case !g.done.After(began):
+	case time.Since(g.done) > awayAfter:
 		close(g.closed)
 		g.closed = make(chan struct{})
 	}

@@ -115,10 +115,14 @@ func (s *Store) create(
 	return got[0] == 1, time.UnixMilli(got[1]), sent, nil
 }
 
-// learnClock asks Redis for its time, once.
+// learnClock asks Redis for its time, once. It also has Redis learn the script that writes records: a task that is queued
+// behind one that is not known may be taken, and dropped, before there is a record.
 func (s *Store) learnClock(ctx context.Context) error {
 	if s.skewKnown.Load() {
 		return nil
+	}
+	if err := createScript.Load(ctx, s.client).Err(); err != nil {
+		return fmt.Errorf("load the script that writes records: %w", err)
 	}
 	at, err := s.client.Time(ctx).Result()
 	if err != nil {

@@ -132,7 +132,7 @@ var finishScript = redis.NewScript(luaNow + luaFinish + `
 local i, verdict, call = ARGV[1], ARGV[4], ARGV[3] ~= "0"
 local bought = verdict == "bought"
 local r = redis.call("HMGET", KEYS[1], "status", "s" .. i, "o" .. i, "u" .. i, "n", "final", "done",
-  verdict == "done" and "r" .. i or bought and "d" .. i or "e" .. i, "expires", "hook", "v", "owner")
+  verdict == "done" and "r" .. i or bought and "d" .. i or "e" .. i, "expires", "hook", "v", "owner", "a" .. i)
 local status, owner, expires, hook, f = r[1], r[3], "0", "", {}
 if not status then return {"gone"} end
 local at = now()
@@ -173,7 +173,7 @@ f[#f + 1] = "v"
 f[#f + 1] = v
 redis.call("HSET", KEYS[1], unpack(f))
 local message = ARGV[9] .. " " .. v .. " " .. status
-if status == "completed" and r[5] == "1" and ARGV[3] == "1" and #ARGV[7] < 4096 then -- all there is to know of it
+if status == "completed" and r[5] == "1" and ARGV[3] == "1" and r[13] == "1" and #ARGV[7] < 4096 then -- all there is to know of it
   message = message .. " " .. str(at) .. " " .. expires .. " " .. ARGV[5] .. " " .. ARGV[7]
 end
 redis.call("PUBLISH", ARGV[10], message)

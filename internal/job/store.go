@@ -24,7 +24,7 @@ var (
 )
 
 // Store keeps job records in Redis. Its methods are safe for concurrent use. A change of a record is one round trip; what
-// follows it, in the sets beside the records, is another, which the sweeper makes up for where it fails.
+// follows it, in the sets beside the records, is part of that or another, which the sweeper makes up for where it fails.
 type Store struct {
 	client    redis.UniversalClient
 	cluster   bool // keys are on many servers, which know no common order

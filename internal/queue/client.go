@@ -61,13 +61,21 @@ func (c *Client) Append(ctx context.Context, pipe redis.Pipeliner, tasks ...job.
 		tokens[list] = append(tokens[list], t.Queue)
 	}
 	lengths := make(map[string]*redis.IntCmd, len(tokens))
-	for list, names := range tokens {
-		lengths[list] = pipe.LPush(ctx, list, names)
+	_, cluster := c.redis.(*redis.ClusterClient)
+	if !cluster {
+		for list, names := range tokens {
+			lengths[list] = pipe.LPush(ctx, list, names)
+		}
 	}
 	return func(ctx context.Context) error {
 		for i, cmd := range queued {
 			if err := c.queued(ctx, tasks[i], cmd.Err()); err != nil {
 				return err
+			}
+		}
+		if cluster { // whose nodes know no common order: a token must not be there before its task
+			for list, names := range tokens {
+				_ = wake(ctx, c.redis, list, names...) // else a worker will look for itself
 			}
 		}
 		for list, n := range lengths {

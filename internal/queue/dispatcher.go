@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net"
 	"slices"
 	"strconv"
@@ -132,7 +133,7 @@ func (d *dispatcher) dequeue(ctx context.Context, cmd redis.Cmder, queue string)
 	if len(d.fetched) == 0 {
 		if _, ok := d.pass[queue]; !ok {
 			if err := d.fetch(ctx, cmd, queue, d.look(ctx)); err != nil {
-				d.pass = nil
+				d.pass, d.told = nil, false
 				cmd.SetErr(err)
 				return err
 			}
@@ -214,10 +215,17 @@ func (d *dispatcher) look(ctx context.Context) []pick {
 			d.recover(ctx, err)
 			return nil
 		}
+		var left map[string]int
+		if cleared {
+			left = maps.Clone(waiting)
+		}
 		d.holdBack(waiting)
 		picks := d.choose(waiting, pictures, deliveries)
 		if cleared {
-			for queue, n := range waiting { // what is left is for others
+			for _, p := range picks {
+				left[p.queue]--
+			}
+			for queue, n := range left { // what is left is for others
 				d.wake(ctx, queue, n)
 			}
 		}
@@ -363,7 +371,7 @@ func (d *dispatcher) waiting(ctx context.Context, pictures bool) (waiting map[st
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	pipe := d.redis.Pipeline()
-	if _, cluster := d.redis.(*redis.ClusterClient); d.stale && !cluster {
+	if _, cluster := d.redis.(*redis.ClusterClient); d.stale && pictures && !cluster {
 		pipe.Del(ctx, d.wakeLists()...)
 		cleared, d.stale = true, false
 	}

@@ -5,7 +5,8 @@
 // through a hook ([dispatcher]) that sees every dequeue before it is sent. The hook blocks on a wake list while there is
 // nothing to take, so a task starts within a millisecond of its arrival and an idle worker asks Redis for next to
 // nothing; and it takes a slot (this process' and, where the upstream is limited over all workers, a leased one in
-// Redis) before the task, so that a task never waits outside its queue. Whoever enqueues, moves delayed tasks or frees
+// Redis) before each task, so that a task never waits outside its queue. Tasks for all free slots are taken in one round
+// trip, and handed to asynq as it asks for one after the other. Whoever enqueues, moves delayed tasks or frees
 // a contended slot pushes a token on the wake list; one token wakes one worker. Tokens are hints: any may be lost, and
 // a worker that hears nothing looks for itself every few seconds.
 //

@@ -94,8 +94,11 @@ func (d *dispatcher) fetch(ctx context.Context, cmd redis.Cmder, asked string, p
 		}
 		slot, err := d.take(ctx, p.queue)
 		if err != nil {
-			d.recover(ctx, err)
-			break
+			for _, f := range taken {
+				f.slot.release(ctx)
+			}
+			d.recover(ctx, err) // which may take long: what was asked is out of date then
+			return nil
 		}
 		if slot == nil {
 			full[u] = true
@@ -188,22 +191,22 @@ redis.call("HSET", KEYS[4], "state", "pending")
 return 1
 `)
 
-// giveBack returns what was fetched for an asynq that has stopped.
+// giveBack returns what was fetched for an asynq that asks for no more.
 func (d *dispatcher) giveBack(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
 	for _, f := range d.fetched {
 		f.slot.release(ctx)
 		id, ok := taskIDOf(f.reply)
 		if !ok {
 			continue
 		}
-		ctx, cancel := context.WithTimeout(ctx, readTimeout)
 		keys := []string{activeKey(f.queue), leaseKey(f.queue), pendingKey(f.queue), taskKey(f.queue, id)}
 		if err := giveBackScript.Run(ctx, d.redis, keys, id).Err(); err != nil {
 			d.log.WarnContext(ctx, "a task was not given back; its lease brings it back", slog.Any("error", err))
 		} else {
 			d.wake(ctx, f.queue, 1)
 		}
-		cancel()
 	}
 	d.fetched = nil
 }

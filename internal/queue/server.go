@@ -168,8 +168,9 @@ func (s *Server) Run(ctx context.Context, h Handlers) error {
 	<-ctx.Done()
 	s.dispatcher.shut()
 	timer := time.AfterFunc(s.cfg.ShutdownTimeout, func() { cut(ErrStopping) })
-	s.asynq.Shutdown()
+	s.asynq.Stop() // it asks for no more
 	s.dispatcher.giveBack(base)
+	s.asynq.Shutdown()
 	s.calls.Wait()
 	timer.Stop()
 	stopRenewing()

@@ -13,8 +13,15 @@ import (
 )
 
 const (
-	// leastPatience is the time that must be left for commands to travel with others: they share the earliest deadline.
+	// leastPatience is the time that must be left for commands to travel with others, whose deadline they share.
 	leastPatience = time.Second
+	// mostApart is how far apart the deadlines of commands may be that travel together. It is less than what lies between the
+	// latest moment at which a job's record may be written and the deadline of that command (internal/job): a command whose
+	// caller was told that it failed must not have its effect after that.
+	mostApart = 300 * time.Millisecond
+	// mostWait is how long commands wait for others to be back; then they go by themselves. The connection of those may be
+	// dead.
+	mostWait = 250 * time.Millisecond
 	// maxFlying is how many round trips are under way at once. More make them smaller, and calls a second fewer.
 	maxFlying = 1
 	// maxCombined bounds the commands of one round trip: replies to those at its head wait for those at its end.
@@ -26,7 +33,8 @@ const (
 // carries many commands with each system call, here and in Redis, which is most of what a small command costs.
 //
 // The commands of a pipeline stay together and in order. Nothing that blocks may be sent by the client. Commands whose
-// context ends within a second go by themselves; the others are bound by the earliest deadline of those they travel with.
+// context ends within a second go by themselves, and so do those that have waited for a while; the others are bound by the
+// earliest of the deadlines of those they travel with, which are not far apart.
 //
 // go-redis' own AutoPipeliner is not used as it waits without a context: who is promised an answer within two seconds would
 // wait for as long as a connection may take.
@@ -55,14 +63,15 @@ func (h combineHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 
 // ProcessPipelineHook combines pipelines, but for transactions, which have to be by themselves.
 func (combineHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	c := &combiner{send: next}
+	c := &combiner{send: next, patience: mostWait}
 	return c.exec
 }
 
 // combiner sends one batch of commands at a time. The goroutine of one of its callers does it, for all; when it is done,
 // that of the first who came meanwhile goes on.
 type combiner struct {
-	send redis.ProcessPipelineHook
+	send     redis.ProcessPipelineHook
+	patience time.Duration // mostWait
 
 	mu      sync.Mutex
 	flying  int
@@ -73,45 +82,62 @@ type combiner struct {
 type party struct {
 	cmds     []redis.Cmder
 	deadline time.Time
-	turn     chan bool // true: it is to send for all; false: its commands were sent
+	turn     chan outcome
 	err      error
 }
 
 func (c *combiner) exec(ctx context.Context, cmds []redis.Cmder) error {
-	deadline, bounded := ctx.Deadline()
-	if !bounded {
-		deadline = time.Now().Add(2 * ioTimeout)
+	deadline := time.Now().Add(ioTimeout)
+	if own, bounded := ctx.Deadline(); bounded && own.Before(deadline) {
+		deadline = own
 	}
 	if time.Until(deadline) < leastPatience || len(cmds) > maxCombined/2 || cmds[0].Name() == "multi" {
 		return c.send(ctx, cmds)
 	}
 	p := &party{cmds: cmds, deadline: deadline}
-	if !c.wait(ctx, p) {
-		return p.err
+	switch c.wait(ctx, p) {
+	case leads:
+		c.fly(ctx, p)
+	case alone:
+		return c.send(ctx, cmds)
+	case served:
 	}
-	c.fly(ctx, p)
 	return p.err
 }
 
-// wait returns true when it is p's turn to send; false when somebody has sent p's commands, or ctx ended before.
-func (c *combiner) wait(ctx context.Context, p *party) (lead bool) {
+// outcome is what a party's wait for its turn came to.
+type outcome int
+
+const (
+	served outcome = iota // its commands were sent, or its context ended before
+	leads                 // it is to send for all who wait
+	alone                 // it has waited long enough
+)
+
+func (c *combiner) wait(ctx context.Context, p *party) outcome {
 	c.mu.Lock()
 	if c.flying < maxFlying {
 		c.flying++
 		c.mu.Unlock()
-		return true
+		return leads
 	}
-	p.turn = make(chan bool, 1)
+	p.turn = make(chan outcome, 1)
 	c.waiting = append(c.waiting, p)
 	c.mu.Unlock()
+	timer := time.NewTimer(c.patience)
+	defer timer.Stop()
 	select {
-	case lead = <-p.turn:
-		return lead
+	case o := <-p.turn:
+		return o
+	case <-timer.C:
+		if c.withdraw(p) {
+			return alone
+		}
 	case <-ctx.Done():
-	}
-	if c.withdraw(p) {
-		p.err = ctx.Err()
-		return false
+		if c.withdraw(p) {
+			p.fail(ctx.Err())
+			return served
+		}
 	}
 	return <-p.turn // under way: nobody else may touch the commands until they are back
 }
@@ -137,7 +163,7 @@ func (c *combiner) fly(ctx context.Context, leader *party) {
 			p.settle(sent)
 		}
 		for _, p := range parties[1:] {
-			p.turn <- false
+			p.turn <- served
 		}
 		c.pass()
 	}()
@@ -151,25 +177,28 @@ func (c *combiner) fly(ctx context.Context, leader *party) {
 
 var errUnsent = errors.New("the commands were not sent")
 
-// board takes on as many of those who wait as there is room for.
+// board takes on those of the first who wait whose deadlines are near the leader's, as many as there is room for.
 func (c *combiner) board(leader *party) (parties []*party, cmds []redis.Cmder, deadline time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	parties, cmds, deadline = append(parties, leader), slices.Clip(leader.cmds), leader.deadline
-	n := 0
-	for _, p := range c.waiting {
-		if len(cmds)+len(p.cmds) > maxCombined {
-			break
+	parties, cmds = append(parties, leader), slices.Clip(leader.cmds)
+	first, last := leader.deadline, leader.deadline
+	c.waiting = slices.DeleteFunc(c.waiting, func(p *party) bool {
+		from, to := first, last
+		if p.deadline.Before(from) {
+			from = p.deadline
 		}
-		cmds = append(cmds, p.cmds...)
-		if p.deadline.Before(deadline) {
-			deadline = p.deadline
+		if p.deadline.After(to) {
+			to = p.deadline
 		}
-		n++
-	}
-	parties = append(parties, c.waiting[:n]...)
-	c.waiting = slices.Delete(c.waiting, 0, n)
-	return parties, cmds, deadline
+		if to.Sub(from) > mostApart || len(cmds)+len(p.cmds) > maxCombined {
+			return false
+		}
+		first, last = from, to
+		parties, cmds = append(parties, p), append(cmds, p.cmds...)
+		return true
+	})
+	return parties, cmds, first
 }
 
 // pass lets the first who waits lead.
@@ -180,14 +209,22 @@ func (c *combiner) pass() {
 		c.flying--
 		return
 	}
-	c.waiting[0].turn <- true
+	c.waiting[0].turn <- leads
 	c.waiting = slices.Delete(c.waiting, 0, 1)
 }
 
 // settle gives a caller the error that its own pipeline would have had. unsent is there where no command knows one.
 func (p *party) settle(unsent error) {
-	if p.err = firstError(p.cmds); p.err == nil {
-		p.err = unsent
+	if p.err = firstError(p.cmds); p.err == nil && unsent != nil {
+		p.fail(unsent)
+	}
+}
+
+// fail tells a caller, and each of its commands, that they were not sent.
+func (p *party) fail(err error) {
+	p.err = err
+	for _, cmd := range p.cmds {
+		cmd.SetErr(err)
 	}
 }
 

@@ -32,8 +32,8 @@ func (w wire) send(ctx context.Context, cmds []redis.Cmder) error {
 	if errors.Is(err, errPanic) {
 		panic(err)
 	}
-	if err == nil {
-		err = ctx.Err()
+	if deadline, ok := ctx.Deadline(); err == nil && ok && !time.Now().Before(deadline) {
+		err = context.DeadlineExceeded
 	}
 	for _, cmd := range cmds {
 		if cmd.SetErr(err); err == nil {
@@ -45,7 +45,7 @@ func (w wire) send(ctx context.Context, cmds []redis.Cmder) error {
 
 func combined() (redisconn.Combiner, wire) {
 	w := wire{sent: make(chan []redis.Cmder, 10), held: make(chan error, 10)}
-	return redisconn.NewCombiner(w.send), w
+	return redisconn.NewCombiner(w.send, time.Minute), w
 }
 
 // echo sends two commands in a goroutine, and returns what becomes of them.
@@ -226,28 +226,62 @@ func TestWhoHasLittleTimeGoesAlone(t *testing.T) {
 	}
 }
 
-func TestTheEarliestDeadlineHoldsForAll(t *testing.T) {
+// Commands share the earliest deadline of those that travel together, so only those do whose deadlines are close.
+func TestDeadlinesThatAreClose(t *testing.T) {
 	t.Parallel()
 	client, w := combined()
-	soon, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
-	defer cancel()
+	within := func(d time.Duration) context.Context {
+		ctx, cancel := context.WithTimeout(t.Context(), d)
+		t.Cleanup(cancel)
+		return ctx
+	}
 	leader := echo(t.Context(), client, 100)
 	<-w.sent
+	soon := within(1500 * time.Millisecond)
 	early := echo(soon, client, 1)
 	client.AwaitWaiting(1)
-	late := echo(t.Context(), client, 2)
-	client.AwaitWaiting(2)
+	others := []<-chan error{echo(within(1700*time.Millisecond), client, 2), echo(within(time.Minute), client, 3)}
+	client.AwaitWaiting(3)
 	w.held <- nil
-	<-w.sent
+	if cmds := <-w.sent; len(cmds) != 4 {
+		t.Errorf("%d commands went together, want the 4 whose deadlines are close", len(cmds))
+	}
 	<-soon.Done()
 	w.held <- nil // sent with a deadline that is over
-	for _, result := range []<-chan error{early, late} {
+	for i, result := range []<-chan error{early, others[0]} {
 		if err := <-result; !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("got %v, want the deadline", err)
+			t.Errorf("%d of those that went together got %v, want the deadline", i, err)
 		}
 	}
-	if err := <-leader; err != nil {
+	if cmds := <-w.sent; len(cmds) != 2 {
+		t.Errorf("%d commands went last, want the 2 that have time", len(cmds))
+	}
+	w.held <- nil
+	if err := errors.Join(<-leader, <-others[1]); err != nil {
 		t.Error(err)
+	}
+}
+
+// A connection that does not answer holds nobody up for long but those whose commands it has.
+func TestWhoHasWaitedGoesAlone(t *testing.T) {
+	t.Parallel()
+	w := wire{sent: make(chan []redis.Cmder, 10), held: make(chan error)}
+	client := redisconn.NewCombiner(w.send, time.Millisecond)
+	leader := echo(t.Context(), client, 100)
+	<-w.sent
+	others := []<-chan error{echo(t.Context(), client, 1), echo(t.Context(), client, 2)}
+	for range others {
+		if cmds := <-w.sent; len(cmds) != 2 {
+			t.Errorf("%d commands were sent, want one caller's", len(cmds))
+		}
+	}
+	for range 3 {
+		w.held <- nil
+	}
+	for _, result := range append(others, leader) {
+		if err := <-result; err != nil {
+			t.Error(err)
+		}
 	}
 }
 

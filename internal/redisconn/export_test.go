@@ -3,6 +3,7 @@ package redisconn
 import (
 	"context"
 	"runtime"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -10,8 +11,10 @@ import (
 // Combiner combines pipelines.
 type Combiner struct{ c *combiner }
 
-// NewCombiner returns a combiner that sends with send.
-func NewCombiner(send redis.ProcessPipelineHook) Combiner { return Combiner{&combiner{send: send}} }
+// NewCombiner returns a combiner that sends with send, and whose commands wait at most for patience.
+func NewCombiner(send redis.ProcessPipelineHook, patience time.Duration) Combiner {
+	return Combiner{&combiner{send: send, patience: patience}}
+}
 
 // Exec runs a pipeline.
 func (c Combiner) Exec(ctx context.Context, cmds ...redis.Cmder) error { return c.c.exec(ctx, cmds) }

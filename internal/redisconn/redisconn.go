@@ -2,7 +2,7 @@
 //
 // It owns the forms that URL may take and the options that are the same for all clients: deadlines of contexts are
 // obeyed, nothing is sent at connect beyond HELLO and SELECT, and a server that does not answer is given up after
-// seconds. No error of this package quotes a URL that may hold a password.
+// seconds. It also owns how commands of many goroutines share round trips ([Combine]). No error of this package quotes a URL that may hold a password.
 package redisconn
 
 import (
