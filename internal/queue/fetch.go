@@ -196,6 +196,9 @@ func (d *dispatcher) giveBack(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	for _, f := range d.fetched {
+		if ctx.Err() != nil { // Redis is away: leases bring the rest back, tasks and slots
+			break
+		}
 		f.slot.release(ctx)
 		id, ok := taskIDOf(f.reply)
 		if !ok {
