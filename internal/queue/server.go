@@ -61,6 +61,8 @@ type Errand struct {
 	Diverted bool
 	// Probe names the one call that tries whether the upstream is back; empty: it is none.
 	Probe string
+	// Begun is its call, where that began as the task was taken; nil: it is still to begin.
+	Begun *Begun
 	// CallEnded lets another call be made while the rest of the errand takes its time. It may be called more than once.
 	CallEnded func()
 }
@@ -87,6 +89,8 @@ type ServerConfig struct {
 	Elsewhere map[string][]string
 	// Gate holds upstreams back; nil: none ever is.
 	Gate Gate
+	// Begin says which calls begin as their tasks are taken. In a Redis Cluster none does.
+	Begin Begin
 	// Concurrency is the number of upstream calls at once in this process.
 	Concurrency int
 	// GlobalLimit is the number of calls at once to all upstreams together over all workers; 0: no limit.
@@ -207,7 +211,7 @@ func (s *Server) process(lease, calls context.Context, t *asynq.Task, h Handlers
 	}
 	errand := Errand{Task: task}
 	if slot != nil {
-		errand.Diverted, errand.Probe = slot.diverted, slot.probe
+		errand.Diverted, errand.Probe, errand.Begun = slot.diverted, slot.probe, slot.began.begun()
 	}
 	handle, began := h.Picture, time.Now()
 	errand.CallEnded = sync.OnceFunc(func() {

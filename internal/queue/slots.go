@@ -133,6 +133,7 @@ type slot struct {
 	shared   bool // it is counted over all workers
 	diverted bool // its task makes no call: it is to go to another upstream
 	once     sync.Once
+	began    *beginning // the call began as its task was taken; nil: it did not
 	// probe names the call where it is the one that tries an upstream; giveBack is called with it once the slot is free.
 	probe    string
 	giveBack func(ctx context.Context, upstream, probe string)
