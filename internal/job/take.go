@@ -21,8 +21,8 @@ const beginWithin = 2 * time.Second
 //	ARGV    the other script's two, then what [Store.TakeArgs] returns
 //	returns what the other one does where it takes nothing, else {message, answer of start(): none where no call was to
 //	        begin or it could not be}
-func TakeScript(other string) *redis.Script {
-	return redis.NewScript(luaNow + luaStart + `
+func TakeScript(other string) string {
+	return luaNow + luaStart + `
 local function take(KEYS, ARGV)
 ` + other + `
 end
@@ -38,7 +38,7 @@ local ok, answer = pcall(start, {"zimage:job:{" .. id .. "}", "` + waitingKey + 
   {image, generation, call, ARGV[4], ARGV[5], ARGV[6], id, "` + EventsChannel + `", ARGV[7], "0", ARGV[8]})
 if not ok then return {message} end
 return {message, answer}
-`)
+`
 }
 
 // TakeArgs returns what [TakeScript] is to know of a call that may begin, asked for now; callID is empty where none may.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"log/slog"
 	"strconv"
 	"time"
 
@@ -28,12 +29,14 @@ type Begun struct {
 	Asked  time.Time // when it was asked for
 }
 
-// beginner has calls begin as their tasks are taken. Its zero value has none.
+// beginner has calls begin as their tasks are taken.
 type beginner struct {
 	Begin
-	script  *redis.Script // takes and begins; nil until asynq's is known, which is in it
-	sent    bool          // Redis should know it
-	self    string        // begins the ids of this process' calls
+	off     bool              // it has none
+	script  string           // takes and begins; empty until asynq's is known, which is in it
+	digest  string           // of the script
+	sent    *redis.StringCmd // by which Redis should know it; nil: it may not
+	self    string           // begins the ids of this process' calls
 	calls   int64
 	unheard []*beginning // their replies did not come, or nobody asks for the tasks
 }
@@ -50,7 +53,7 @@ type beginning struct {
 func newBeginner(b Begin, client redis.UniversalClient) beginner {
 	// The keys of tasks and records are on different servers of a cluster.
 	if _, cluster := client.(*redis.ClusterClient); cluster || b.Records == nil || len(b.Rules) == 0 {
-		return beginner{}
+		return beginner{off: true}
 	}
 	return beginner{Begin: b, self: rand.Text()}
 }
@@ -58,12 +61,13 @@ func newBeginner(b Begin, client redis.UniversalClient) beginner {
 // knows reports whether asynq's script for a dequeue is known, if it has to be. asynq sends the digest first and the text
 // where that is not known.
 func (b *beginner) knows(dequeue redis.Cmder) bool {
-	if b.Records == nil || b.script != nil {
+	if b.off || b.script != "" {
 		return true
 	}
 	text, ok := scriptText(dequeue)
 	if ok {
 		b.script = job.TakeScript(text)
+		b.digest = redis.NewScript(b.script).Hash()
 	}
 	return ok
 }
@@ -84,18 +88,29 @@ func untold(cmd redis.Cmder) error {
 
 // teach adds the script to a pipeline, if Redis may not know it.
 func (b *beginner) teach(ctx context.Context, pipe redis.Pipeliner) {
-	if b.script != nil && !b.sent {
-		b.script.Load(ctx, pipe)
-		b.sent = true
+	if b.script != "" && b.sent == nil {
+		b.sent = pipe.ScriptLoad(ctx, b.script)
 	}
+}
+
+// unlearn is called when Redis did not know the script. Where it cannot learn it, calls begin when they are made.
+func (d *dispatcher) unlearn(ctx context.Context) {
+	if d.sent == nil {
+		return
+	}
+	if _, refused := errors.AsType[redis.Error](d.sent.Err()); refused {
+		d.log.ErrorContext(ctx, "redis refuses the script that takes tasks and begins calls", slog.Any("error", d.sent.Err()))
+		d.script, d.off = "", true
+	}
+	d.sent = nil
 }
 
 // askFor makes of asynq's question for a task of the queue one that also begins the task's call, if that may begin.
 func (d *dispatcher) askFor(args []any, queue string, s *slot) []any {
-	if d.script == nil {
+	if d.script == "" {
 		return args
 	}
-	args[0], args[1] = "evalsha", d.script.Hash()
+	args[0], args[1] = "evalsha", d.digest
 	rules, ok := d.rulesFor(queue, s)
 	if !ok {
 		return append(args, "")
@@ -117,9 +132,9 @@ func (d *dispatcher) rulesFor(queue string, s *slot) (o job.StartOptions, ok boo
 }
 
 // heard reads the reply to a question of askFor: what is left of it is asynq's reply.
-func (d *dispatcher) heard(f fetched) error {
+func (d *dispatcher) heard(ctx context.Context, f fetched) error {
 	err := f.reply.Err()
-	if d.script == nil {
+	if d.script == "" {
 		return err
 	}
 	began := f.slot.began
@@ -128,7 +143,9 @@ func (d *dispatcher) heard(f fetched) error {
 		if _, answered := errors.AsType[redis.Error](err); !answered && began != nil {
 			d.unheard = append(d.unheard, began)
 		}
-		d.sent = d.sent && !redis.HasErrorPrefix(err, "NOSCRIPT")
+		if redis.HasErrorPrefix(err, "NOSCRIPT") {
+			d.unlearn(ctx)
+		}
 		return err
 	}
 	reply, err := f.reply.Slice()

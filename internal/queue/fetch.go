@@ -118,7 +118,7 @@ func (d *dispatcher) fetch(ctx context.Context, cmd redis.Cmder, asked string, p
 	_, _ = pipe.Exec(ctx) // each reply has its own error
 	var failure error
 	for _, f := range taken {
-		switch err := d.heard(f); {
+		switch err := d.heard(ctx, f); {
 		case err == nil:
 			d.fetched = append(d.fetched, f)
 			if f.queue != job.WebhookQueue {
