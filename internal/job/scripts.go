@@ -80,11 +80,11 @@ return {1, at}
 var startScript = redis.NewScript(luaNow + `
 local i, counted = ARGV[1], "n" .. ARGV[1] .. "." .. ARGV[9]
 local r = redis.call("HMGET", KEYS[1], "status", "s" .. i, "g" .. i, "o" .. i, "u" .. i, "a" .. i, "x" .. i, "created", "class",
-  "spec", "wish", "d" .. i, "y" .. i, counted, "v")
+  "spec", "wish", "d" .. i, "y" .. i, counted, "v", "followed")
 local status, owner = r[1], r[4]
-if (status ~= "queued" and status ~= "in_progress") or r[2] ~= "pending" or r[3] ~= ARGV[2] then return {"gone"} end
+if (status ~= "queued" and status ~= "in_progress") or (r[2] or "pending") ~= "pending" or (r[3] or "0") ~= ARGV[2] then return {"gone"} end
 local at = now()
-local attempt, n = tonumber(r[6]), tonumber(r[14] or "0")
+local attempt, n = tonumber(r[6] or "0"), tonumber(r[14] or "0")
 local function answer(verdict, calls, started)
   return {verdict, tonumber(r[8]), r[9], r[10], r[11] or "", calls, n, started, r[12] or ""}
 end
@@ -114,7 +114,7 @@ if status == "queued" then
   f[#f + 1] = str(at)
 end
 redis.call("HSET", KEYS[1], unpack(f))
-redis.call("PUBLISH", ARGV[8], ARGV[7] .. " " .. v .. " " .. status)
+if r[16] then redis.call("PUBLISH", ARGV[8], ARGV[7] .. " " .. v .. " " .. status) end
 return answer("go", attempt, at)
 `)
 
@@ -132,14 +132,15 @@ var finishScript = redis.NewScript(luaNow + luaFinish + `
 local i, verdict, call = ARGV[1], ARGV[4], ARGV[3] ~= "0"
 local bought = verdict == "bought"
 local r = redis.call("HMGET", KEYS[1], "status", "s" .. i, "o" .. i, "u" .. i, "n", "final", "done",
-  verdict == "done" and "r" .. i or bought and "d" .. i or "e" .. i, "expires", "hook", "v", "owner", "a" .. i)
-local status, owner, expires, hook, f = r[1], r[3], "0", "", {}
+  verdict == "done" and "r" .. i or bought and "d" .. i or "e" .. i, "expires", "hook", "v", "owner", "a" .. i, "p" .. i, "d" .. i,
+  "followed")
+local status, state, owner, expires, hook, f = r[1], r[2] or "pending", r[3], "0", "", {}
 if not status then return {"gone"} end
 local at = now()
 if call then f = {"c" .. i .. "." .. ARGV[3], ARGV[5]} end
-local there = (r[2] == verdict or bought) and r[8] == ARGV[7]
+local there = (state == verdict or bought) and r[8] == ARGV[7]
 local owned = owner and owner ~= "" and owner ~= ARGV[2] and tonumber(r[4]) > at
-if there or r[2] ~= "pending" or (status ~= "queued" and status ~= "in_progress") or (owned and verdict ~= "done" and not bought) then
+if there or state ~= "pending" or (status ~= "queued" and status ~= "in_progress") or (owned and verdict ~= "done" and not bought) then
   if call then redis.call("HSET", KEYS[1], unpack(f)) end
   if there then return {status, r[9] or "0", r[10] == "due" and "due" or ""} end
   return {"late"}
@@ -150,20 +151,25 @@ if call then
   f[#f + 1] = ARGV[6]
   if ARGV[12] == "0" and first then redis.call("HINCRBY", KEYS[1], "n" .. i .. "." .. ARGV[11], -1) end
 end
+if r[14] then redis.call("HDEL", KEYS[1], "p" .. i) end
 if bought then
-  redis.call("HDEL", KEYS[1], "p" .. i)
   redis.call("HSETNX", KEYS[1], "d" .. i, ARGV[7])
-elseif verdict == "recopy" or verdict == "retry" then
-  redis.call("HDEL", KEYS[1], "p" .. i, "o" .. i, "u" .. i)
-  if verdict == "recopy" and first then redis.call("HINCRBY", KEYS[1], "y" .. i, 1) end
 else
-  redis.call("HDEL", KEYS[1], "p" .. i, "o" .. i, "u" .. i, "d" .. i)
-  local final, done = tonumber(r[6]) + 1, tonumber(r[7])
+  f[#f + 1] = "o" .. i
+  f[#f + 1] = ""
+  f[#f + 1] = "u" .. i
+  f[#f + 1] = "0"
+end
+if verdict == "recopy" and first then
+  redis.call("HINCRBY", KEYS[1], "y" .. i, 1)
+elseif verdict == "done" or verdict == "failed" then
+  if r[15] then redis.call("HDEL", KEYS[1], "d" .. i) end
+  local final, done = tonumber(r[6] or "0") + 1, tonumber(r[7] or "0")
   if verdict == "done" then done = done + 1 end
   for _, x in ipairs({"s" .. i, verdict, (verdict == "done" and "r" or "e") .. i, ARGV[7], "final", str(final), "done", str(done)}) do
     f[#f + 1] = x
   end
-  if final == tonumber(r[5]) then
+  if final == tonumber(r[5] or "1") then
     status = done > 0 and "completed" or "failed"
     expires, hook = finish(KEYS[1], f, status, at, tonumber(ARGV[8]), r[10] == "wanted")
   end
@@ -172,8 +178,9 @@ local v = str(tonumber(r[11]) + 1)
 f[#f + 1] = "v"
 f[#f + 1] = v
 redis.call("HSET", KEYS[1], unpack(f))
+if expires == "0" and not r[16] then return {status, expires, hook} end
 local message = ARGV[9] .. " " .. v .. " " .. status
-if status == "completed" and r[5] == "1" and ARGV[3] == "1" and r[13] == "1" and #ARGV[7] < 4096 then -- all there is to know of it
+if status == "completed" and (r[5] or "1") == "1" and ARGV[3] == "1" and r[13] == "1" and #ARGV[7] < 4096 then -- all there is to know of it
   message = message .. " " .. str(at) .. " " .. expires .. " " .. ARGV[5] .. " " .. ARGV[7]
 end
 redis.call("PUBLISH", ARGV[10], message)
@@ -194,9 +201,10 @@ return {status, expires, hook}
 var moveScript = redis.NewScript(luaNow + `
 local i = ARGV[1]
 local r = redis.call("HMGET", KEYS[1], "status", "s" .. i, "g" .. i, "o" .. i, "u" .. i, "class", "q" .. i)
-if (r[1] ~= "queued" and r[1] ~= "in_progress") or r[2] ~= "pending" then return {0, "", ""} end
-if tonumber(r[3]) == tonumber(ARGV[2]) + 1 then return {tonumber(r[3]), r[7], r[6]} end
-if r[3] ~= ARGV[2] or (r[4] and r[4] ~= "" and tonumber(r[5]) > now()) then return {0, "", ""} end
+if (r[1] ~= "queued" and r[1] ~= "in_progress") or (r[2] or "pending") ~= "pending" then return {0, "", ""} end
+local generation = r[3] or "0"
+if tonumber(generation) == tonumber(ARGV[2]) + 1 then return {tonumber(generation), r[7], r[6]} end
+if generation ~= ARGV[2] or (r[4] and r[4] ~= "" and tonumber(r[5]) > now()) then return {0, "", ""} end
 if ARGV[4] == "1" then redis.call("HSET", KEYS[1], "n" .. i .. "." .. ARGV[3], ARGV[5]) end
 for k = 8, #ARGV do
   if tonumber(redis.call("HGET", KEYS[1], "n" .. i .. "." .. ARGV[k]) or "0") < tonumber(ARGV[5]) then
@@ -216,11 +224,11 @@ return {-1, "", ""}
 //	returns 1, or 0 where the call is no longer the picture's
 var progressScript = redis.NewScript(luaNow + `
 local i = ARGV[1]
-local r = redis.call("HMGET", KEYS[1], "status", "o" .. i)
+local r = redis.call("HMGET", KEYS[1], "status", "o" .. i, "followed")
 if r[1] ~= "in_progress" or r[2] ~= ARGV[2] then return 0 end
 redis.call("HSET", KEYS[1], "p" .. i, ARGV[3])
 local v = redis.call("HINCRBY", KEYS[1], "v", 1)
-redis.call("PUBLISH", ARGV[5], ARGV[4] .. " " .. string.format("%.0f", v) .. " " .. r[1])
+if r[3] then redis.call("PUBLISH", ARGV[5], ARGV[4] .. " " .. string.format("%.0f", v) .. " " .. r[1]) end
 return 1
 `)
 
@@ -256,6 +264,16 @@ for _, channel in ipairs({ARGV[3], ARGV[7]}) do redis.call("PUBLISH", channel, A
 return {status, expires, hook, r[4]}
 `)
 
+// followScript reads a record for one who is to hear of every change of it from now on.
+//
+//	KEYS[1] record
+//	returns its fields and their values
+var followScript = redis.NewScript(`
+local f = redis.call("HGETALL", KEYS[1])
+if #f > 0 then redis.call("HSETNX", KEYS[1], "followed", "1") end
+return f
+`)
+
 // renewScript keeps a call's owner mark.
 //
 //	KEYS[1] record
@@ -276,7 +294,7 @@ return 1
 var raiseScript = redis.NewScript(luaNow + `
 local i = ARGV[1]
 local r = redis.call("HMGET", KEYS[1], "status", "s" .. i, "g" .. i, "o" .. i, "u" .. i, "class")
-if (r[1] ~= "queued" and r[1] ~= "in_progress") or r[2] ~= "pending" or r[3] ~= ARGV[2] then return {0, ""} end
+if (r[1] ~= "queued" and r[1] ~= "in_progress") or (r[2] or "pending") ~= "pending" or (r[3] or "0") ~= ARGV[2] then return {0, ""} end
 if r[4] and r[4] ~= "" and tonumber(r[5]) > now() then return {0, ""} end
 return {redis.call("HINCRBY", KEYS[1], "g" .. i, 1), r[6] or ""}
 `)
