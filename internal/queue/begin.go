@@ -32,7 +32,7 @@ type Begun struct {
 // beginner has calls begin as their tasks are taken.
 type beginner struct {
 	Begin
-	off     bool              // it has none
+	off     bool             // it has none
 	script  string           // takes and begins; empty until asynq's is known, which is in it
 	digest  string           // of the script
 	sent    *redis.StringCmd // by which Redis should know it; nil: it may not
