@@ -115,9 +115,12 @@ func (p *Processor) Process(ctx context.Context, e queue.Errand) error {
 	}
 	log := p.log.With(slog.String("job_id", string(e.Job)), slog.Int("image", e.Image))
 	// From before the record is asked: a job that is cancelled after that is heard of.
-	id, since := rand.Text(), time.Now()
+	var id string
+	since := time.Now()
 	if e.Begun != nil {
 		id, since = e.Begun.CallID, e.Begun.Asked
+	} else {
+		id = rand.Text()
 	}
 	watch := p.ends.WatchSince(e.Job, since)
 	defer watch.Stop()
