@@ -2,6 +2,7 @@ package job
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -99,13 +100,15 @@ func (s *Store) Owned(ctx context.Context, queue string, tasks []string) (map[st
 		}
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, fmt.Errorf("read whose %d tasks are: %w", len(tasks), err)
+		if _, answered := errors.AsType[redis.Error](err); !answered {
+			return nil, fmt.Errorf("read whose %d tasks are: %w", len(tasks), err)
+		}
 	}
 	owned := make(map[string]Task)
 	for t, r := range replies {
 		values := r.Val()
-		if len(values) != 2 {
-			return nil, fmt.Errorf("read whose task %s is: %w", t.ID(), errShape)
+		if len(values) != 2 { // it is no record
+			continue
 		}
 		if call, ok := values[0].(string); ok && call != "" {
 			t.Owner, _ = values[1].(string)

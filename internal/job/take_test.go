@@ -144,7 +144,11 @@ func TestOwned(t *testing.T) {
 	redistest.Both(t, func(t *testing.T, url string) {
 		r := newRecord(t, url, 1, 2)
 		r.start(1, "call", options)
-		owned, err := r.store.Owned(t.Context(), "exacg-express", []string{r.task(0, 0).ID(), r.task(1, 0).ID(), "a/b/c", job.WebhookTask(r.id).ID()})
+		broken := job.NewID()
+		if err := r.client.Set(t.Context(), recordOf(broken), "no hash", 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+		owned, err := r.store.Owned(t.Context(), "exacg-express", []string{job.Task{Job: broken}.ID(), r.task(0, 0).ID(), r.task(1, 0).ID(), "a/b/c", job.WebhookTask(r.id).ID()})
 		if err != nil || len(owned) != 1 || owned["call"] != r.task(1, 0) {
 			t.Errorf("owned = %+v, %v; want the second picture", owned, err)
 		}

@@ -39,7 +39,11 @@ type beginner struct {
 	self    string           // begins the ids of this process' calls
 	calls   int64
 	unheard []*beginning // their replies did not come, or nobody asks for the tasks
+	tries   int          // to take those back that failed
 }
+
+// reclaimTries is how often it is tried to take calls back while Redis answers. What fails then is left to the marks' end.
+const reclaimTries = 5
 
 // beginning is a call that was to begin.
 type beginning struct {
@@ -135,7 +139,7 @@ func (d *dispatcher) rulesFor(queue string, s *slot) (o job.StartOptions, ok boo
 func (d *dispatcher) heard(ctx context.Context, f fetched) error {
 	err := f.reply.Err()
 	if d.script == "" {
-		return err
+		return err //nolint:wrapcheck // asynq's to see
 	}
 	began := f.slot.began
 	f.slot.began = nil
@@ -146,7 +150,7 @@ func (d *dispatcher) heard(ctx context.Context, f fetched) error {
 		if redis.HasErrorPrefix(err, "NOSCRIPT") {
 			d.unlearn(ctx)
 		}
-		return err
+		return err //nolint:wrapcheck // asynq's to see
 	}
 	reply, err := f.reply.Slice()
 	if err != nil {
@@ -154,7 +158,7 @@ func (d *dispatcher) heard(ctx context.Context, f fetched) error {
 	}
 	message, answer, err := d.Records.Taken(reply)
 	if err != nil {
-		return err //nolint:wrapcheck // as above
+		return err
 	}
 	f.reply.SetVal(message)
 	if answer != nil && began != nil {
@@ -179,6 +183,20 @@ func (b *beginning) begun() *Begun {
 // reclaim takes back the calls that are not made although they began, as the replies were lost or nobody asked for the tasks,
 // and gives the tasks back. Tasks that were taken unheard without a call come back when their leases run out.
 func (d *dispatcher) reclaim(ctx context.Context) error {
+	err := d.tryReclaim(ctx)
+	if err == nil {
+		d.tries = 0
+		return nil
+	}
+	if d.tries++; d.tries < reclaimTries {
+		return err
+	}
+	d.log.ErrorContext(ctx, "calls that were not made are not taken back; their pictures are drawn later", slog.Any("error", err))
+	d.unheard, d.tries = nil, 0
+	return nil
+}
+
+func (d *dispatcher) tryReclaim(ctx context.Context) error {
 	for len(d.unheard) > 0 {
 		queue := d.unheard[0].queue
 		active, err := d.redis.LRange(ctx, activeKey(queue), 0, -1).Result()
@@ -187,7 +205,7 @@ func (d *dispatcher) reclaim(ctx context.Context) error {
 		}
 		owned, err := d.Records.Owned(ctx, queue, active)
 		if err != nil {
-			return err //nolint:wrapcheck // as above
+			return err
 		}
 		var others []*beginning
 		for _, b := range d.unheard {
@@ -213,12 +231,12 @@ func (d *dispatcher) takeBack(ctx context.Context, t job.Task, b *beginning) err
 	if begun == nil {
 		start, err := d.Records.Start(ctx, t, b.callID, upstream, b.rules) // the same answer again
 		if err != nil {
-			return err //nolint:wrapcheck // says what it is
+			return err
 		}
 		begun = &Begun{Start: start}
 	}
 	if err := d.Records.NotMade(ctx, t, b.callID, upstream, begun.Start); err != nil {
-		return err //nolint:wrapcheck // says what it is
+		return err
 	}
 	return d.giveTaskBack(ctx, b.queue, t.ID())
 }

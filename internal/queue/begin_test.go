@@ -85,8 +85,6 @@ func TestCallsBeginAsTheirTasksAreTaken(t *testing.T) {
 // A call that may be held back, tries an upstream, is made elsewhere, or is not to be repeated, begins when it is made.
 func TestCallsThatBeginLater(t *testing.T) {
 	t.Parallel()
-	url := redistest.URL(t)
-	store, submit := newRecords(t, connect(t, url))
 	cases := map[string]struct {
 		state     gateState
 		elsewhere map[string][]string
@@ -97,8 +95,11 @@ func TestCallsThatBeginLater(t *testing.T) {
 		"sent elsewhere": {state: gateState{until: time.Now().Add(time.Hour)}, elsewhere: map[string][]string{"exacg": {"local"}}},
 		"no rules":       {state: gateState{most: -1}, rules: map[string]job.StartOptions{"local": rules}},
 	}
-	for name, c := range cases { //nolint:paralleltest // they share the queue
+	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := redistest.URL(t)
+			store, submit := newRecords(t, connect(t, url))
 			g, got := &gate{}, make(chan queue.Errand, 10)
 			g.set("exacg", c.state)
 			g.set("local", gateState{most: -1})
@@ -106,13 +107,12 @@ func TestCallsThatBeginLater(t *testing.T) {
 			if c.rules != nil {
 				b.Rules = c.rules
 			}
-			stop := serve(t, url, queue.ServerConfig{
+			serve(t, url, queue.ServerConfig{
 				Begin: b, Gate: g, Upstreams: map[string]int{"exacg": 0, "local": 0}, Elsewhere: c.elsewhere,
 			}, func(_ context.Context, e queue.Errand) error {
 				got <- e
 				return nil
 			})
-			defer stop()
 			task := submit()
 			if e := receive(t, got, "task"); e.Task != task || e.Begun != nil {
 				t.Errorf("errand = %+v, begun %+v; want one whose call has not begun", e, e.Begun)

@@ -102,7 +102,7 @@ func (c *call) notMade(ctx context.Context) error {
 	recording, stop := c.recording(ctx)
 	defer stop()
 	return c.insist(recording, "take back", func(ctx context.Context) error {
-		return c.records.NotMade(ctx, c.task, c.id, c.upstream, b.Start) //nolint:wrapcheck // insist says what it is
+		return c.records.NotMade(ctx, c.task, c.id, c.upstream, b.Start)
 	})
 }
 
