@@ -101,7 +101,7 @@ func TestRemoveInEveryState(t *testing.T) {
 			t.Helper()
 			_, err := plain.EnqueueContext(t.Context(), asynq.NewTask("any", nil),
 				append(more, asynq.Queue(task.Queue), asynq.TaskID(task.ID()), asynq.Unique(time.Hour))...)
-			return err //nolint:wrapcheck // looked at by the test
+			return err
 		}
 		if err := order(t, scheduled, asynq.ProcessIn(time.Hour)); err != nil {
 			t.Fatal(err)
