@@ -73,7 +73,7 @@ func TestListOfAStateAmongMany(t *testing.T) {
 	redistest.Both(t, func(t *testing.T, url string) {
 		s := newSystem(t, url)
 		var waiting, drawn []job.ID // newest first
-		for i := range 250 {
+		for i := range 130 {
 			j := submit(t, s, newJob(1))
 			task := <-s.queue.tasks
 			if i%40 == 0 {
