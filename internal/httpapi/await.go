@@ -137,9 +137,7 @@ func (s *Server) goesRound(r *http.Request, a wait) bool { return s.keepalive > 
 
 // outcome waits for the end of the job.
 func (s *Server) outcome(r *http.Request, a wait) (*job.Job, error) {
-	patient, cancel := s.patiently(r.Context(), a)
-	defer cancel()
-	ctx := patient
+	ctx := r.Context()
 	switch {
 	case s.keepalive <= 0:
 	case s.goesRound(r, a):
@@ -150,20 +148,26 @@ func (s *Server) outcome(r *http.Request, a wait) (*job.Job, error) {
 		x := exchangeOf(r)
 		x.alive.start(x.w, s.keepalive)
 	}
-	j, err := s.jobs.Wait(ctx, exchangeOf(r).owner, a.job, job.Beat{})
+	j, err := s.jobs.Wait(ctx, exchangeOf(r).owner, a.job, s.atLast(a))
 	if errors.Is(err, errNextRound) && s.draining.Load() {
 		// A next round would find nobody here. If the drain ends first, the client is told so, with a status.
-		j, err = s.jobs.Wait(patient, exchangeOf(r).owner, a.job, job.Beat{})
+		j, err = s.jobs.Wait(r.Context(), exchangeOf(r).owner, a.job, s.atLast(a))
 	}
 	return j, err
 }
 
-// patiently bounds the wait for a job. The cause is what the caller is told, as Wait returns it.
-func (s *Server) patiently(ctx context.Context, a wait) (context.Context, context.CancelFunc) {
-	return context.WithDeadlineCause(ctx, a.until, &imagegen.Error{
+// atLast ends a wait whose time is over. A context with a deadline would do the same, and cost each of thousands who
+// wait 700 bytes.
+func (s *Server) atLast(a wait) job.Beat {
+	return job.Beat{Every: max(time.Until(a.until), 1), Func: func(context.Context) error { return s.overdue(a.job) }}
+}
+
+// overdue is what a caller is told whose wait took too long.
+func (s *Server) overdue(id job.ID) *imagegen.Error {
+	return &imagegen.Error{
 		Kind:    imagegen.KindGenerationTimeout,
-		Message: fmt.Sprintf("The picture was not ready within %s. The job goes on: read it at %s.", s.patience, jobPath(a.job)),
-	})
+		Message: fmt.Sprintf("The picture was not ready within %s. The job goes on: read it at %s.", s.patience, jobPath(id)),
+	}
 }
 
 // wait is a caller's wait for a job. One that was redirected comes back with all of it in its query, so that any API

@@ -111,7 +111,7 @@ func (s *Server) finish(r *http.Request, sub job.Submission, finished *job.Job, 
 
 // follow waits for the job and shows signs of life meanwhile.
 func (s *Server) follow(ctx context.Context, out signs, j job.Job) (*job.Job, error) {
-	ctx, cancel := s.patiently(ctx, wait{job: j.ID, until: time.Now().Add(s.patience)})
+	ctx, cancel := context.WithTimeoutCause(ctx, s.patience, s.overdue(j.ID))
 	defer cancel()
 	spoke := time.Now()
 	return s.jobs.Wait(ctx, j.Owner, j.ID, job.Beat{Every: s.pause, Func: func(ctx context.Context) error {
