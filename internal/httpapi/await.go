@@ -133,7 +133,9 @@ func (s *Server) conclude(w http.ResponseWriter, r *http.Request, a wait, f rend
 
 // goesRound reports whether the client is sent round when it has waited for long. It is so while the job is not finished;
 // if its reply then takes long, it is kept alive like any other.
-func (s *Server) goesRound(r *http.Request, a wait) bool { return s.keepalive > 0 && a.rounds < maxRounds(r) }
+func (s *Server) goesRound(r *http.Request, a wait) bool {
+	return s.keepalive > 0 && a.rounds < maxRounds(r)
+}
 
 // outcome waits for the end of the job.
 func (s *Server) outcome(r *http.Request, a wait) (*job.Job, error) {

@@ -39,12 +39,11 @@ func (s *Server) report(x *exchange) {
 	if s.metrics != nil {
 		s.metrics.RequestDone(route, method, status, took)
 	}
-	attrs := []slog.Attr{
+	attrs := append(make([]slog.Attr, 0, 12),
 		slog.String("request_id", x.requestID), slog.String("method", method), slog.String("route", route),
 		slog.Int("status", status), slog.Int64("duration_ms", took.Milliseconds()),
-		slog.String("client", s.clientAddress(x.r)),
-	}
-	s.log.LogAttrs(x.r.Context(), level(route, status), "request", append(attrs, x.details()...)...)
+		slog.String("client", s.clientAddress(x.r)))
+	s.log.LogAttrs(x.r.Context(), level(route, status), "request", x.details(attrs)...)
 }
 
 func (x *exchange) summary() (route, method string, status int) {
@@ -67,9 +66,8 @@ func (x *exchange) summary() (route, method string, status int) {
 	return route, method, status
 }
 
-// details returns what only some requests have.
-func (x *exchange) details() []slog.Attr {
-	var attrs []slog.Attr
+// details appends what only some requests have.
+func (x *exchange) details(attrs []slog.Attr) []slog.Attr {
 	if x.owner != "" {
 		attrs = append(attrs, slog.String("owner", x.owner[:8]))
 	}
