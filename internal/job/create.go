@@ -81,13 +81,16 @@ func (s *Store) create(
 ) (ok bool, at time.Time, sent bool, err error) {
 	args := []any{
 		notAfter, token, n.WaitFor.Milliseconds(), "status", string(StatusQueued), "owner", n.Owner, "class", string(n.Class),
-		"spec", texts[0], "n", n.Spec.N(), "wish", texts[1], "v", 1, "final", 0, "done", 0,
+		"spec", texts[0], "wish", texts[1], "v", 1,
+	}
+	if n.Spec.N() != 1 {
+		args = append(args, "n", n.Spec.N())
 	}
 	if n.WebhookURL != "" {
 		args = append(args, "hook", "wanted")
 	}
 	for i, q := range queues {
-		args = append(args, pictureField("s", i), "pending", pictureField("g", i), 0, pictureField("q", i), q, pictureField("a", i), 0)
+		args = append(args, pictureField("q", i), q)
 	}
 	// The id is listed before the record exists: a record the sweeper does not know of would be lost with its task.
 	listed := redis.Z{Score: float64(notAfter), Member: string(id)}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -227,4 +228,40 @@ func TestUpstreamsWithoutWorkers(t *testing.T) {
 	if waiting := s.client.ZCard(t.Context(), "zimage:{admission}:waiting").Val(); waiting != 1 {
 		t.Errorf("%d pictures wait, want 1", waiting)
 	}
+}
+
+// Of a job that nobody follows only the end is told: every API process reads each message.
+func TestOnlyFollowersHearOfWhatIsNotTheEnd(t *testing.T) {
+	t.Parallel()
+	redistest.Both(t, func(t *testing.T, url string) {
+		s := newSystem(t, url)
+		sub := s.client.Subscribe(t.Context(), job.EventsChannel)
+		t.Cleanup(func() { _ = sub.Close() })
+		if _, err := sub.Receive(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		hear := func(id job.ID, want ...string) {
+			t.Helper()
+			for _, status := range want {
+				m, err := sub.ReceiveMessage(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if words := strings.Fields(m.Payload); words[0] != string(id) || words[2] != status {
+					t.Errorf("heard %q, want %s of %s", m.Payload, status, id)
+				}
+			}
+		}
+		alone := submit(t, s, newJob(1))
+		draw(t, s.store, <-s.queue.tasks)
+		hear(alone.ID, "completed")
+
+		followed, enough := submit(t, s, newJob(1)), errors.New("enough")
+		err := s.service.Follow(t.Context(), "owner", followed.ID, 0, job.Beat{}, func(job.Job) error { return enough })
+		if !errors.Is(err, enough) {
+			t.Fatal(err)
+		}
+		draw(t, s.store, <-s.queue.tasks)
+		hear(followed.ID, "in_progress", "completed")
+	})
 }

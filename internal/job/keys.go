@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// EventsChannel is the Pub/Sub channel of changes; a message is "<job id> <version> <status>". The end of a job whose only
+// EventsChannel is the Pub/Sub channel of changes: of every job's end, and of all that happens to those that are followed.
+// A message is "<job id> <version> <status>". The end of a job whose only
 // picture came with its first call has " <completed ms> <expires ms> <ledger entry> <picture, JSON>" behind it: who made the
 // job, and waits for it, need not read the record.
 const EventsChannel = "zimage:events"
@@ -43,6 +44,9 @@ const (
 //	keep, left, dropped     somebody was promised that the job goes on (1); since when nobody is on the line (unix ms);
 //	                        the job was cancelled for that (1)
 //	hook, ht                the webhook: wanted, due, sent or dead; how often it was tried
+//	followed                somebody is told of every change (1), not of the end alone
+//
+// What has its first value is not written: n is 1 then, s<i> pending, and other numbers but v are 0.
 //
 // Until a due webhook is settled the record outlives its retention, unread.
 //

@@ -161,12 +161,12 @@ func (s *Service) List(ctx context.Context, owner string, q ListQuery) (jobs []J
 
 // Get reads a job. One that another owner made does not exist for this one.
 func (s *Service) Get(ctx context.Context, owner string, id ID) (Job, error) {
-	return s.get(ctx, owner, id, nil)
+	j, err := s.store.Get(ctx, id)
+	return owned(owner, j, err)
 }
 
-// get reads a job; what never changes of it is taken from how it is known, if it is.
-func (s *Service) get(ctx context.Context, owner string, id ID, known *Job) (Job, error) {
-	j, err := s.store.get(ctx, id, known)
+// owned classifies what came of reading a job for an owner.
+func owned(owner string, j Job, err error) (Job, error) {
 	switch {
 	case errors.Is(err, ErrNotFound) || err == nil && j.Owner != owner:
 		return Job{}, &imagegen.Error{
@@ -267,7 +267,12 @@ func (s *Service) now(ctx context.Context, watch *Watch, owner string, id ID, kn
 	s.hands.Run(func() {
 		found, failure := watch.told(known)
 		if failure != nil {
-			found, failure = s.get(ctx, owner, id, known)
+			read := s.store.get
+			if watch.changes {
+				read = s.store.follow
+			}
+			found, failure = read(ctx, id, known)
+			found, failure = owned(owner, found, failure)
 		}
 		j, err = &found, failure
 	})

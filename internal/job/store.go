@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -53,6 +54,24 @@ func (s *Store) get(ctx context.Context, id ID, known *Job) (Job, error) {
 	fields, err := s.client.HGetAll(ctx, recordKey(id)).Result()
 	if err != nil {
 		return Job{}, fmt.Errorf("read job %s: %w", id, err)
+	}
+	return s.readable(id, fields, known)
+}
+
+// follow reads a job as get does; every change after that is told to watches for changes.
+func (s *Store) follow(ctx context.Context, id ID, known *Job) (Job, error) {
+	if !id.Valid() {
+		return Job{}, ErrNotFound
+	}
+	ctx, cancel := context.WithTimeout(ctx, createTimeout)
+	defer cancel()
+	reply, err := followScript.Run(ctx, s.client, []string{recordKey(id)}).StringSlice()
+	if err != nil {
+		return Job{}, fmt.Errorf("read job %s: %w", id, err)
+	}
+	fields := make(map[string]string, len(reply)/2)
+	for pair := range slices.Chunk(reply, 2) {
+		fields[pair[0]] = pair[1]
 	}
 	return s.readable(id, fields, known)
 }

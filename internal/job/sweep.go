@@ -28,7 +28,7 @@ func (s *Store) waiting(ctx context.Context, ids []ID, now int64) (tasks []Task,
 		case status == "":
 			forget.ZRem(ctx, openKey, string(id))
 		case status.Terminal():
-			for p := range int(r.int("n")) { // whoever ended it may not have come to that
+			for p := range r.pictures() { // whoever ended it may not have come to that
 				waitsNoMore(ctx, forget, Task{Job: id, Image: p, Owner: owner})
 			}
 			s.closed(ctx, forget, owner, id, r.fields["expires"], due)
@@ -70,7 +70,7 @@ func (s *Store) skim(ctx context.Context, ids []ID) ([]*fieldReader, error) {
 		if Status(r.fields["status"]).Terminal() {
 			continue
 		}
-		for p := 1; p < int(r.int("n")); p++ {
+		for p := 1; p < r.pictures(); p++ {
 			names[i] = append(names[i], waitingFields(p)...)
 		}
 	}
@@ -109,9 +109,12 @@ func waitingFields(image int) []string {
 	}
 }
 
+// pictures returns how many the job has.
+func (r *fieldReader) pictures() int { return max(1, int(r.int("n"))) }
+
 func (r *fieldReader) waitingTasks(id ID, owner string, now int64) (tasks []Task) {
-	for p := range int(r.int("n")) {
-		if r.fields[pictureField("s", p)] == "pending" && r.int(pictureField("u", p)) <= now {
+	for p := range r.pictures() {
+		if s := r.fields[pictureField("s", p)]; (s == "" || s == "pending") && r.int(pictureField("u", p)) <= now {
 			tasks = append(tasks, Task{
 				Job: id, Image: p, Generation: r.int(pictureField("g", p)), Queue: r.fields[pictureField("q", p)], Owner: owner,
 			})
