@@ -23,8 +23,7 @@ func TestCollectorIsThriftyWithALargeHeap(t *testing.T) {
 	stop := thrifty()
 	large := make([]byte, 2*largeHeap)
 	becomes(largePercent)
-	runtime.KeepAlive(large)
-	large = nil
+	runtime.KeepAlive(large) // and no longer
 	becomes(smallPercent)
 	stop()
 

@@ -43,7 +43,7 @@ func (s *Server) proceed(w http.ResponseWriter, r *http.Request, p part) {
 // between net/http and the wait there is neither middleware nor router. Nor does a part's frame, with the request's body
 // in it, stay.
 func (s *Server) serve(x *exchange, r *http.Request) {
-	s.apart(x, func() {
+	s.apart(x, func() { //nolint:contextcheck // the exchange has the request
 		x.begin(r)
 		s.mux.ServeHTTP(x.w, x.r)
 	})
@@ -51,7 +51,7 @@ func (s *Server) serve(x *exchange, r *http.Request) {
 		broken := calmly(x.wait)
 		then := x.then
 		x.wait, x.then = nil, nil
-		s.apart(x, func() {
+		s.apart(x, func() { //nolint:contextcheck // as above
 			if broken != nil {
 				panic(broken)
 			}

@@ -139,6 +139,7 @@ func (c *caller) wantPicture(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer reply.Body.Close() //nolint:errcheck // it was read
 	n, err := io.Copy(io.Discard, reply.Body)
 	if err != nil || reply.StatusCode != http.StatusOK || reply.ContentLength != n {
 		t.Errorf("got status %d, %d bytes of %d, %v", reply.StatusCode, n, reply.ContentLength, err)

@@ -40,10 +40,10 @@ func newGate(places int) *gate {
 }
 
 // pass calls f for who was let in, and returns its error.
-func (g *gate) pass(f func() error) error {
+func (g *gate) pass(ctx context.Context, f func(context.Context) error) error {
 	answered := true // where f panics, nothing is known of Redis
 	defer func() { g.leave(answered) }()
-	err := f()
+	err := f(ctx)
 	answered = err == nil || imagegen.AsError(err).Kind != imagegen.KindQueueUnavailable
 	return err
 }

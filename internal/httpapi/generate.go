@@ -144,8 +144,8 @@ func (s *Server) make(
 ) (rest, error) {
 	var sub job.Submission
 	if err == nil {
-		err = s.gate.pass(func() (err error) {
-			sub, err = s.jobs.Submit(r.Context(), n)
+		err = s.gate.pass(r.Context(), func(ctx context.Context) (err error) {
+			sub, err = s.jobs.Submit(ctx, n)
 			return err
 		})
 	}

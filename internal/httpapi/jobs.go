@@ -107,7 +107,7 @@ func (s *Server) getJob(w http.ResponseWriter, r *http.Request) (rest, error) {
 		return rest{}, err
 	}
 	x.hold(w, j.ID)
-	return s.poll(r, j, patience, func(j job.Job, err error) error {
+	return s.poll(r, j, patience, func(j job.Job, err error) error { //nolint:contextcheck // the request has it
 		if err != nil {
 			return err
 		}

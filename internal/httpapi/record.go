@@ -22,9 +22,10 @@ const statusClientGone = 499
 // route notes what the request was routed to, before the router takes that back.
 func route(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x, routed := exchangeOf(r), chi.RouteContext(r.Context())
 		defer func() { // deferred for the sake of handlers that panic
-			if x := exchangeOf(r); x.route == "" {
-				x.route = chi.RouteContext(r.Context()).RoutePattern()
+			if x.route == "" {
+				x.route = routed.RoutePattern()
 			}
 		}()
 		next.ServeHTTP(w, r)
