@@ -59,6 +59,7 @@ func Worker(ctx context.Context, c config.Worker, b Build) error {
 		handlers.Webhook = notifier.Deliver
 	}
 	server := queue.NewServer(clients, queue.ServerConfig{
+		Begin:     queue.Begin{Records: store, Rules: processor.Begin()},
 		Upstreams: upstreams.limits, Marks: upstreams.marks, Elsewhere: upstreams.elsewhere, Gate: upstream.NewGate(upstreams.pools...),
 		Concurrency: c.Concurrency, GlobalLimit: c.UpstreamMaxConcurrency, ShutdownTimeout: c.ShutdownTimeout, OnPanic: func() { b.Metrics.Panicked("task") },
 	}, b.Log)

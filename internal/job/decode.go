@@ -168,6 +168,8 @@ func decodeStart(reply []any) (Start, error) {
 	switch s.Verdict {
 	case StartGone:
 		return s, nil
+	case startLate:
+		return Start{}, errTooLate
 	case StartOwned:
 		if len(reply) != 2 {
 			return Start{}, errShape

@@ -71,23 +71,31 @@ redis.call("HSET", KEYS[1], "created", str(at), unpack(ARGV, 4))
 return {1, at}
 `)
 
-// startScript takes a picture for one call: it sets the owner mark and opens the ledger entry. The same call asking
-// again (a repeated command) gets the same answer and a fresh mark. A picture that is bought needs no call: it is taken to
-// be copied.
+// luaStart defines start(), which takes a picture for one call: it sets the owner mark and opens the ledger entry. The same
+// call asking again (a repeated command) gets the same answer and a fresh mark. A picture that is bought needs no call: it is
+// taken to be copied.
 //
-//	KEYS[1] record
+//	KEYS[1] record, KEYS[2] all pictures that wait, of whom this one is none from then on: or none
 //	ARGV    image, generation, call id, mark's life (ms), most counted calls to the upstream, repeat ambiguous calls (1|0),
-//	        job id, channel, upstream, look only (1|0)
-//	returns {"gone"} | {"owned", ms left} |
+//	        job id, channel, upstream, look only (1|0), not after (unix ms): or none
+//	returns {"gone"} | {"late", now ms} | {"owned", ms left} |
 //	        {"go" | "copy" | "look" | "spent" | "ambiguous", created ms, lane, spec, wish, calls made (copy: tries to copy),
 //	         counted calls to the upstream, started ms, what was bought}
-var startScript = redis.NewScript(luaNow + `
+const luaStart = `
+local function start(KEYS, ARGV)
 local i, counted = ARGV[1], "n" .. ARGV[1] .. "." .. ARGV[9]
 local r = redis.call("HMGET", KEYS[1], "status", "s" .. i, "g" .. i, "o" .. i, "u" .. i, "a" .. i, "x" .. i, "created", "class",
-  "spec", "wish", "d" .. i, "y" .. i, counted, "v", "followed")
+  "spec", "wish", "d" .. i, "y" .. i, counted, "v", "followed", "owner")
 local status, owner = r[1], r[4]
 if (status ~= "queued" and status ~= "in_progress") or (r[2] or "pending") ~= "pending" or (r[3] or "0") ~= ARGV[2] then return {"gone"} end
 local at, text = now()
+if ARGV[11] and at > tonumber(ARGV[11]) then return {"late", at} end
+if KEYS[2] then
+  local of = r[17] or ""
+  local member = of .. "/" .. ARGV[7] .. "/" .. i
+  redis.call("ZREM", KEYS[2] .. ":" .. of, member)
+  redis.call("ZREM", KEYS[2], member)
+end
 local attempt, n = tonumber(r[6] or "0"), tonumber(r[14] or "0")
 local function answer(verdict, calls, started)
   return {verdict, tonumber(r[8]), r[9], r[10], r[11] or "", calls, n, started, r[12] or ""}
@@ -120,7 +128,11 @@ end
 redis.call("HSET", KEYS[1], unpack(f))
 if r[16] then redis.call("PUBLISH", ARGV[8], ARGV[7] .. " " .. v .. " " .. status) end
 return answer("go", attempt, at)
-`)
+end
+`
+
+// startScript is luaStart alone.
+var startScript = redis.NewScript(luaNow + luaStart + "return start(KEYS, ARGV)")
 
 // finishScript closes a call. The ledger entry is always written: what was paid for stays visible. A picture that came
 // is taken even from a worker that lost its mark (it is paid for), as long as no other result was first; a failure

@@ -35,6 +35,17 @@ func (t Task) ID() string {
 	return string(t.Job) + "/" + strconv.Itoa(t.Image) + "/" + strconv.FormatInt(t.Generation, 10)
 }
 
+// parseTaskID returns the picture's task of a queue that is named so.
+func parseTaskID(queue, name string) (t Task, ok bool) {
+	words := strings.Split(name, "/")
+	if len(words) != 3 || !ID(words[0]).Valid() {
+		return Task{}, false
+	}
+	image, err1 := strconv.Atoi(words[1])
+	generation, err2 := strconv.ParseInt(words[2], 10, 64)
+	return Task{Job: ID(words[0]), Image: image, Generation: generation, Queue: queue}, err1 == nil && err2 == nil
+}
+
 // QueueName returns the queue of an upstream's lane.
 func QueueName(upstream string, lane Lane) string { return upstream + "-" + string(lane) }
 
@@ -102,6 +113,8 @@ const (
 	StartOwned     StartVerdict = "owned"     // somebody is drawing it
 	StartSpent     StartVerdict = "spent"     // all calls were made, and none is known to have ended
 	StartAmbiguous StartVerdict = "ambiguous" // the last call may have been paid for, and such calls are not repeated
+
+	startLate StartVerdict = "late" // the question came too late
 )
 
 // FinishVerdict is what a worker wants recorded of a picture.

@@ -35,6 +35,7 @@ type Watcher struct {
 	mu      sync.Mutex
 	watches map[ID]map[*Watch]struct{}
 	count   int
+	heardAt time.Time // when something was last heard, of whatever job, or all that were waited for were looked at
 }
 
 // NewWatcher returns a watcher; it hears nothing until [Watcher.Run].
@@ -73,6 +74,18 @@ type ending struct {
 
 // Watch registers a waiter for a job's end. Stop it when done.
 func (w *Watcher) Watch(id ID) *Watch { return w.watch(id, false) }
+
+// WatchSince is Watch for a waiter that should have registered at an earlier time. If anything was heard since, it may have been
+// of this job: the watch is signalled.
+func (w *Watcher) WatchSince(id ID, since time.Time) *Watch {
+	watch := w.watch(id, false)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.heardAt.After(since) {
+		signal(watch.c)
+	}
+	return watch
+}
 
 // WatchChanges registers a waiter for every change of a job. Stop it when done.
 func (w *Watcher) WatchChanges(id ID) *Watch { return w.watch(id, true) }
@@ -185,6 +198,7 @@ func (w *Watcher) heard(message string) {
 func (w *Watcher) wake(id ID, end bool, told *ending) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.heardAt = time.Now()
 	for watch := range w.watches[id] {
 		if end || watch.changes {
 			if told != nil {
@@ -242,6 +256,7 @@ func (w *Watcher) resyncOnce(ctx context.Context) error {
 func (w *Watcher) waitedFor() []ID {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.heardAt = time.Now()
 	ids := make([]ID, 0, len(w.watches))
 	for id := range w.watches {
 		ids = append(ids, id)

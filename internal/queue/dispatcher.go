@@ -61,6 +61,8 @@ type dispatcher struct {
 	stop     chan struct{}
 	stopOnce sync.Once
 
+	beginner // of calls, as their tasks are taken
+
 	pass    map[string]struct{} // queues not yet asked for in this pass
 	fetched []fetched           // taken, and not asked for yet
 	divert  map[string]bool     // queues whose tasks are taken in this pass to go to another upstream, without a call
@@ -90,6 +92,7 @@ func newDispatcher(c Clients, cfg ServerConfig, pictures, deliveries *slots, log
 		// Slots are the limit: each call may be followed by one while its errand is brought to an end, and one more lets the
 		// next dequeue wait for a slot.
 		asynqSlots: 2*cfg.Concurrency + deliverySlots + 1,
+		beginner:   newBeginner(cfg.Begin, c.Asynq),
 		stop:       make(chan struct{}), taken: make(map[string]*slot), divert: make(map[string]bool), scans: make(map[string]scan),
 	}
 }
@@ -129,6 +132,9 @@ func (d *dispatcher) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 func (d *dispatcher) dequeue(ctx context.Context, cmd redis.Cmder, queue string) error {
 	if d.stopping() {
 		return nothing(cmd) // what was fetched is given back
+	}
+	if !d.knows(cmd) {
+		return untold(cmd)
 	}
 	if len(d.fetched) == 0 {
 		if _, ok := d.pass[queue]; !ok {
@@ -195,6 +201,10 @@ func (d *dispatcher) claim(taskID string) *slot {
 // take. When that takes long, or the process stops, that is none: asynq asks again.
 func (d *dispatcher) look(ctx context.Context) []pick {
 	d.newPass()
+	if err := d.reclaim(ctx); err != nil {
+		d.recover(ctx, err)
+		return nil
+	}
 	followed := d.told && !d.stale && d.awaited > quiet
 	d.told = false
 	for held := time.Now(); time.Since(held) < idleWait && !d.stopping(); followed = false {

@@ -8,11 +8,12 @@ import (
 )
 
 // TakeAndStop takes so many tasks of upstream exacg as a server does, and stops before asynq has asked for any.
-func TakeAndStop(ctx context.Context, c Clients, n int) {
-	s := NewServer(c, ServerConfig{Upstreams: map[string]int{"exacg": 0}, Concurrency: n}, slog.New(slog.DiscardHandler))
+func TakeAndStop(ctx context.Context, c Clients, n int, b Begin) {
+	s := NewServer(c, ServerConfig{Upstreams: map[string]int{"exacg": 0}, Concurrency: n, Begin: b}, slog.New(slog.DiscardHandler))
 	d := s.dispatcher
 	const asked = "exacg-normal"
 	cmd := redis.NewCmd(ctx, "eval", dequeueText, 4, pendingKey(asked), pausedKey(asked), activeKey(asked), leaseKey(asked), 1, taskKey(asked, ""))
+	d.knows(cmd)
 	if err := d.fetch(ctx, cmd, asked, d.look(ctx)); err != nil {
 		panic(err)
 	}

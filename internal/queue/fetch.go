@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"strings"
@@ -84,7 +85,6 @@ func (d *dispatcher) room() int { return d.asynqSlots - int(d.handed.Load()) }
 // fetch takes a slot for each pick, and the tasks in one round trip, with asynq's own script: cmd is its question for one.
 // An error is for asynq to see.
 func (d *dispatcher) fetch(ctx context.Context, cmd redis.Cmder, asked string, picks []pick) error {
-	pipe := d.asynq.Pipeline()
 	taken := make([]fetched, 0, len(picks))
 	full := make(map[string]bool) // upstreams that have no slot; the next look leaves them out
 	for _, p := range picks {
@@ -104,17 +104,21 @@ func (d *dispatcher) fetch(ctx context.Context, cmd redis.Cmder, asked string, p
 			full[u] = true
 			continue
 		}
-		reply := redis.NewCmd(ctx, argsFor(cmd.Args(), asked, p.queue)...)
-		_ = pipe.Process(ctx, reply) // it only queues
+		reply := redis.NewCmd(ctx, d.askFor(argsFor(cmd.Args(), asked, p.queue), p.queue, slot)...)
 		taken = append(taken, fetched{p, reply, slot})
 	}
 	if len(taken) == 0 {
 		return nil
 	}
+	pipe := d.asynq.Pipeline()
+	d.teach(ctx, pipe)
+	for _, f := range taken {
+		_ = pipe.Process(ctx, f.reply) // it only queues
+	}
 	_, _ = pipe.Exec(ctx) // each reply has its own error
 	var failure error
 	for _, f := range taken {
-		switch err := f.reply.Err(); {
+		switch err := d.heard(ctx, f); {
 		case err == nil:
 			d.fetched = append(d.fetched, f)
 			if f.queue != job.WebhookQueue {
@@ -196,20 +200,30 @@ func (d *dispatcher) giveBack(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	for _, f := range d.fetched {
-		if ctx.Err() != nil { // Redis is away: leases bring the rest back, tasks and slots
-			break
-		}
 		f.slot.release(ctx)
-		id, ok := taskIDOf(f.reply)
-		if !ok {
-			continue
+		if f.slot.began != nil {
+			d.unheard = append(d.unheard, f.slot.began)
 		}
-		keys := []string{activeKey(f.queue), leaseKey(f.queue), pendingKey(f.queue), taskKey(f.queue, id)}
-		if err := giveBackScript.Run(ctx, d.redis, keys, id).Err(); err != nil {
-			d.log.WarnContext(ctx, "a task was not given back; its lease brings it back", slog.Any("error", err))
-		} else {
-			d.wake(ctx, f.queue, 1)
+	}
+	err := d.reclaim(ctx)
+	for _, f := range d.fetched {
+		if id, ok := taskIDOf(f.reply); ok && ctx.Err() == nil { // else Redis is away: leases bring the rest back
+			err = errors.Join(err, d.giveTaskBack(ctx, f.queue, id))
 		}
 	}
 	d.fetched = nil
+	if err != nil {
+		d.log.WarnContext(ctx, "tasks were not given back; their leases bring them back", slog.Any("error", err))
+	}
+}
+
+// giveTaskBack makes a task wait again, if it is taken.
+func (d *dispatcher) giveTaskBack(ctx context.Context, queue, id string) error {
+	keys := []string{activeKey(queue), leaseKey(queue), pendingKey(queue), taskKey(queue, id)}
+	n, err := giveBackScript.Run(ctx, d.redis, keys, id).Int()
+	if err != nil {
+		return fmt.Errorf("give task %s back: %w", id, err)
+	}
+	d.wake(ctx, queue, n)
+	return nil
 }

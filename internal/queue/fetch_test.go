@@ -95,7 +95,7 @@ func TestWhatAsynqDoesNotAskForGoesBack(t *testing.T) {
 		enqueue(t, client, tasks...)
 		queue.TakeAndStop(t.Context(), queue.Clients{
 			Commands: connect(t, url), Asynq: connect(t, url, noRepeats), Listen: connect(t, url, noRepeats),
-		}, len(tasks))
+		}, len(tasks), queue.Begin{})
 		admin := connect(t, url)
 		if n := admin.LLen(t.Context(), "asynq:{exacg-normal}:active").Val() + admin.ZCard(t.Context(), "asynq:{exacg-normal}:lease").Val(); n != 0 {
 			t.Errorf("%d traces of taken tasks are left", n)

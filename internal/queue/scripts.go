@@ -25,6 +25,17 @@ func script(cmd redis.Cmder, keys, args int) (k, a []any, ok bool) {
 	return all[3 : 3+keys], all[3+keys:], true
 }
 
+// scriptText returns the text of a script that is sent by its text.
+func scriptText(cmd redis.Cmder) (text string, ok bool) {
+	args := cmd.Args()
+	name, _ := args[0].(string)
+	if !strings.EqualFold(name, "eval") {
+		return "", false
+	}
+	text, ok = args[1].(string)
+	return text, ok
+}
+
 // dequeueOf recognises the script that takes a task from a pending list, its first key.
 func dequeueOf(cmd redis.Cmder) (queue string, ok bool) {
 	keys, _, ok := script(cmd, 4, 2)

@@ -61,6 +61,8 @@ type Errand struct {
 	Diverted bool
 	// Probe names the one call that tries whether the upstream is back; empty: it is none.
 	Probe string
+	// Begun is its call, where that began as the task was taken; nil: it is still to begin.
+	Begun *Begun
 	// CallEnded lets another call be made while the rest of the errand takes its time. It may be called more than once.
 	CallEnded func()
 }
@@ -87,6 +89,8 @@ type ServerConfig struct {
 	Elsewhere map[string][]string
 	// Gate holds upstreams back; nil: none ever is.
 	Gate Gate
+	// Begin says which calls begin as their tasks are taken. In a Redis Cluster none does.
+	Begin Begin
 	// Concurrency is the number of upstream calls at once in this process.
 	Concurrency int
 	// GlobalLimit is the number of calls at once to all upstreams together over all workers; 0: no limit.
@@ -194,35 +198,27 @@ func (s *Server) renew(ctx context.Context) {
 	}
 }
 
-// process runs the handler on the calls' context and waits for it, or for asynq to give the task up.
+// process runs the handler on the calls' context and waits for it, or for asynq to give the task up. asynq's goroutine is new
+// and has a small stack: everything else is done on another one.
 func (s *Server) process(lease, calls context.Context, t *asynq.Task, h Handlers) error {
 	defer s.dispatcher.handed.Add(-1)
 	id, _ := asynq.GetTaskID(lease)
 	name, _ := asynq.GetQueueName(lease)
 	slot := s.dispatcher.claim(id)
-	task, err := decodeTask(t.Type(), t.Payload(), name)
-	if err != nil {
-		slot.release(calls)
-		return fmt.Errorf("%w: %w", asynq.SkipRetry, err)
-	}
-	errand := Errand{Task: task}
-	if slot != nil {
-		errand.Diverted, errand.Probe = slot.diverted, slot.probe
-	}
-	handle, began := h.Picture, time.Now()
-	errand.CallEnded = sync.OnceFunc(func() {
-		if !errand.Diverted {
-			s.pace.observe(task.Upstream(), time.Since(began))
-		}
-		slot.release(calls)
-	})
-	if task.IsWebhook() {
-		handle, errand.CallEnded = h.Webhook, sync.OnceFunc(func() { slot.release(calls) })
-	}
 	done := make(chan error, 1)
 	s.calls.Add(1)
 	s.hands.Go(func() {
 		defer s.calls.Done()
+		task, err := decodeTask(t.Type(), t.Payload(), name)
+		if err != nil {
+			slot.release(calls)
+			done <- fmt.Errorf("%w: %w", asynq.SkipRetry, err)
+			return
+		}
+		errand, handle := s.errand(calls, task, slot), h.Picture
+		if task.IsWebhook() {
+			handle = h.Webhook
+		}
 		defer errand.CallEnded()
 		done <- s.guard(calls, errand, handle)
 	})
@@ -235,6 +231,21 @@ func (s *Server) process(lease, calls context.Context, t *asynq.Task, h Handlers
 	case <-lease.Done():
 		return context.Cause(lease)
 	}
+}
+
+// errand returns a task that was taken with its slot.
+func (s *Server) errand(ctx context.Context, t job.Task, x *slot) Errand {
+	e, began := Errand{Task: t}, time.Now()
+	if x != nil {
+		e.Diverted, e.Probe, e.Begun = x.diverted, x.probe, x.began.begun()
+	}
+	e.CallEnded = sync.OnceFunc(func() {
+		if !e.Diverted && !t.IsWebhook() {
+			s.pace.observe(t.Upstream(), time.Since(began))
+		}
+		x.release(ctx)
+	})
+	return e
 }
 
 // guard turns a handler's panic into an error.

@@ -134,6 +134,7 @@ type slot struct {
 	diverted bool // its task makes no call: it is to go to another upstream
 	spared   bool // its upstream gets few calls: others may wait for the end of this one
 	once     sync.Once
+	began    *beginning // the call began as its task was taken; nil: it did not
 	// probe names the call where it is the one that tries an upstream; giveBack is called with it once the slot is free.
 	probe    string
 	giveBack func(ctx context.Context, upstream, probe string)

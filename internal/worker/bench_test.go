@@ -58,6 +58,7 @@ type bench struct {
 	t         *testing.T
 	client    redis.UniversalClient
 	store     *job.Store
+	ends      *job.Watcher
 	task      job.Task
 	processor *worker.Processor
 	metrics   *metrics
@@ -142,6 +143,7 @@ func newBenchOn(t *testing.T, url string, exacg *script, tune ...func(*setup)) *
 		stop()
 		<-ended
 	})
+	b.ends = watcher
 	b.processor = worker.NewProcessor(b.store, watcher, &b.queued, s.cfg, b.metrics, slog.New(slog.DiscardHandler))
 	return b
 }

@@ -54,6 +54,9 @@ func (c *call) attempt(ctx context.Context) error {
 	}
 	turn, ok := c.rules.Pool.Turn(ctx, c.errand.Probe)
 	if !ok {
+		if err := c.notMade(ctx); err != nil {
+			return err
+		}
 		return c.answer(ctx, nil)
 	}
 	defer turn.End()
@@ -89,12 +92,29 @@ func (c *call) answer(ctx context.Context, turn *upstream.Turn) error {
 	return nil
 }
 
-// start asks the record until it answers: a call that was opened unheard is found again by its id, so nothing is left
-// behind. It returns when the question that was answered was asked.
-func (c *call) start(ctx context.Context, look bool) (asked time.Time, err error) {
-	o := job.StartOptions{
-		MarkTTL: markTTL, MaxAttempts: c.cfg.MaxAttempts, RepeatAmbiguous: c.rules.RepeatAmbiguous, Look: look,
+// notMade takes back a call that began with the task, and is not made.
+func (c *call) notMade(ctx context.Context) error {
+	b := c.errand.Begun
+	if b == nil {
+		return nil
 	}
+	c.errand.Begun = nil
+	recording, stop := c.recording(ctx)
+	defer stop()
+	return c.insist(recording, "take back", func(ctx context.Context) error {
+		return c.records.NotMade(ctx, c.task, c.id, c.upstream, b.Start)
+	})
+}
+
+// start asks the record until it answers: a call that was opened unheard is found again by its id, so nothing is left
+// behind. It returns when the question that was answered was asked. A call may have begun with its task.
+func (c *call) start(ctx context.Context, look bool) (asked time.Time, err error) {
+	if b := c.errand.Begun; b != nil {
+		c.begun = b.Start
+		return b.Asked, nil
+	}
+	o := c.startOptions(c.rules)
+	o.Look = look
 	err = c.insist(ctx, "start", func(ctx context.Context) error {
 		asked = time.Now()
 		var err error

@@ -17,6 +17,7 @@ import (
 // Records is the job record as a worker needs it.
 type Records interface {
 	Start(ctx context.Context, t job.Task, callID, upstreamName string, o job.StartOptions) (job.Start, error)
+	NotMade(ctx context.Context, t job.Task, callID, upstreamName string, b job.Start) error
 	Finish(ctx context.Context, t job.Task, callID string, f job.Finish) (job.Ending, error)
 	Move(ctx context.Context, t job.Task, m job.Move) (job.Moved, error)
 	Progress(ctx context.Context, m job.Mark, done float64) error
@@ -25,7 +26,9 @@ type Records interface {
 }
 
 // Ends tells when jobs are cancelled that this process is working on. job.Watcher is one.
-type Ends interface{ Watch(id job.ID) *job.Watch }
+type Ends interface {
+	WatchSince(id job.ID, since time.Time) *job.Watch
+}
 
 // Queue takes the errands that follow a call.
 type Queue interface {
@@ -111,16 +114,39 @@ func (p *Processor) Process(ctx context.Context, e queue.Errand) error {
 		return fmt.Errorf("%w: no upstream serves queue %s", queue.ErrArchive, e.Queue)
 	}
 	log := p.log.With(slog.String("job_id", string(e.Job)), slog.Int("image", e.Image))
-	// Before the record is asked: a job that is cancelled after that is heard of.
-	watch := p.ends.Watch(e.Job)
+	// From before the record is asked: a job that is cancelled after that is heard of.
+	var id string
+	since := time.Now()
+	if e.Begun != nil {
+		id, since = e.Begun.CallID, e.Begun.Asked
+	} else {
+		id = rand.Text()
+	}
+	watch := p.ends.WatchSince(e.Job, since)
 	defer watch.Stop()
 	for range u.Pool.Keys {
-		c := &call{Processor: p, errand: e, task: e.Task, id: rand.Text(), upstream: name, rules: u, watch: watch, log: log}
+		c := &call{Processor: p, errand: e, task: e.Task, id: id, upstream: name, rules: u, watch: watch, log: log}
 		if err := c.attempt(ctx); !errors.Is(err, errNextKey) {
 			return err
 		}
+		id, e.Begun = rand.Text(), nil
 	}
 	// Each of them was refused. What is noted of that may not have arrived, so it is not asked again.
-	c := &call{Processor: p, errand: e, task: e.Task, id: rand.Text(), upstream: name, rules: u, watch: watch, log: log}
+	c := &call{Processor: p, errand: e, task: e.Task, id: id, upstream: name, rules: u, watch: watch, log: log}
 	return c.answer(ctx, nil)
+}
+
+// Begin returns the rules of calls that may begin as their tasks are taken, by upstream: see [queue.Begin].
+func (p *Processor) Begin() map[string]job.StartOptions {
+	rules := make(map[string]job.StartOptions)
+	for name, u := range p.cfg.Upstreams {
+		if u.RepeatAmbiguous {
+			rules[name] = p.startOptions(u)
+		}
+	}
+	return rules
+}
+
+func (p *Processor) startOptions(u Upstream) job.StartOptions {
+	return job.StartOptions{MarkTTL: markTTL, MaxAttempts: p.cfg.MaxAttempts, RepeatAmbiguous: u.RepeatAmbiguous}
 }
