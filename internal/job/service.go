@@ -6,8 +6,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/zimage-gateway/zimage-gateway/internal/hands"
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 )
@@ -16,13 +14,21 @@ import (
 type Queue interface {
 	// Enqueue makes tasks wait in their queues. A task that is there already is no error.
 	Enqueue(ctx context.Context, tasks ...Task) error
-	// Append adds to a pipeline what Enqueue does; check tells what came of it once that was sent.
-	Append(ctx context.Context, pipe redis.Pipeliner, tasks ...Task) (check func(context.Context) error, err error)
+	// Insert returns what a script needs to do what Enqueue does. It is not asked for in a Redis Cluster, where none can.
+	Insert(ctx context.Context, tasks ...Task) (Insert, error)
 	// Remove takes tasks that wait out of their queues. Those that are not there, or run already, are no error.
 	Remove(ctx context.Context, tasks ...Task) error
 	// Outlook returns how many tasks will start before each task, itself included, 0 where it does not wait; and how fast
 	// the workers are.
 	Outlook(ctx context.Context, tasks ...Task) (places []int, paces Paces, err error)
+}
+
+// Insert is a part of a script, which puts tasks into their queues.
+type Insert struct {
+	// Lua defines enqueue(k, first, last): with the keys from KEYS[k] on, and the arguments from ARGV[first] to ARGV[last].
+	Lua  string
+	Keys []string
+	Args []any
 }
 
 // Metrics is told of jobs.
@@ -70,6 +76,7 @@ type Service struct {
 	log     *slog.Logger
 	left    leftJobs
 	fresh   *freshJobs
+	ranks   *ranks
 	hands   *hands.Hands
 }
 
@@ -82,7 +89,7 @@ func NewService(store *Store, watcher *Watcher, queue Queue, limiter Limiter, cf
 		cfg.ServedFunc = func(upstreams []string) []string { return upstreams }
 	}
 	return &Service{
-		store: store, watcher: watcher, queue: queue, limiter: limiter, cfg: cfg, metrics: m, log: log, left: newLeftJobs(), fresh: newFreshJobs(),
+		store: store, watcher: watcher, queue: queue, limiter: limiter, cfg: cfg, metrics: m, log: log, left: newLeftJobs(), fresh: newFreshJobs(), ranks: newRanks(),
 		hands: hands.New(),
 	}
 }
