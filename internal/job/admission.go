@@ -21,7 +21,8 @@ const (
 // admission is the answer to a request for a job.
 type admission struct {
 	verdict string // in, held, full, key_full, quota or late
-	// rank is how many pictures of the key and class waited before (in), or how many count where there is a limit.
+	// rank is how many pictures of the key and class waited before (in), not known (-1) where the record was there already; or
+	// how many count where there is a limit.
 	rank int
 	now  int64 // unix ms by Redis' clock (late)
 	// holder is the job that claimed the request before; sameBody says whether with the same body, age how long ago (held).
@@ -30,7 +31,7 @@ type admission struct {
 	age      time.Duration
 	// superseded is the claim that stood before this one, as Redis has it; empty: none did (in).
 	superseded string
-	// made is when the record was written with it; zero: it was not, as the pictures have other lanes than was thought (in).
+	// made is when the record was written; zero: it is to be (in).
 	made time.Time
 }
 

@@ -10,60 +10,44 @@ import (
 
 // draft is what the script that makes a job is given beside the job.
 type draft struct {
-	tasks  []Task
-	token  string // of the caller that stays on the line; empty: none does
-	insert Insert // of the tasks
-	// least and greatest are how many of the key's pictures may have waited before for the tasks to be in the right lanes.
-	least, greatest int
+	upstream string
+	token    string // of the caller that stays on the line; empty: none does
+	insert   Insert // of the job's choices
 }
 
-// submit claims the request, admits its pictures, writes the record and queues the tasks; or says why not, and leaves nothing
-// behind. Where the pictures have other lanes than the tasks, the job is admitted, but not made.
-func (s *Store) submit(ctx context.Context, id ID, n New, maxWaiting int, replaced ID, d draft) (a admission, err error) {
-	fields, err := newFields(n, queuesOf(d.tasks))
+// submit claims the request, admits its pictures, writes the record and queues the tasks, all in one script; or says why not,
+// and leaves nothing behind.
+func (s *Store) submit(ctx context.Context, id ID, n New, maxWaiting int, replaced ID, d draft) (admission, error) {
+	return s.run(ctx, id, n, d, -1, func(notAfter int64) []any { return s.admissionArgs(id, n, maxWaiting, replaced, notAfter) })
+}
+
+// make writes the record of a job that was admitted, before which so many pictures waited, and queues its tasks.
+func (s *Store) make(ctx context.Context, id ID, n New, rank int, d draft) (at time.Time, err error) {
+	a, err := s.run(ctx, id, n, d, rank, func(notAfter int64) []any { return s.admissionArgs(id, n, 0, "", notAfter) })
+	return a.made, err
+}
+
+// run runs the script that makes a job; rank is -1 where it is to admit it, too.
+func (s *Store) run(ctx context.Context, id ID, n New, d draft, rank int, admit func(notAfter int64) []any) (a admission, err error) {
+	fields, err := newFields(n, nil)
 	if err != nil {
 		return a, fmt.Errorf("make job %s: %w", id, err)
 	}
+	keys := append(admissionKeys(n), recordKey(id), openKey, ownerKey(n.Owner))
+	keys = append(keys, d.insert.Keys...)
+	args := []any{rank, d.token, n.WaitFor.Milliseconds()}
+	for _, l := range lanesOf(n.Class) {
+		args = append(args, QueueName(d.upstream, l))
+	}
+	args = append(args, fields...)
+	script := s.submitScript(d.insert.Lua)
 	err = s.inTime(ctx, func(notAfter int64) (ok bool, now time.Time, err error) {
-		a, err = s.run(ctx, id, n, s.admissionArgs(id, n, maxWaiting, replaced, notAfter), fields, d)
+		all := append(admit(notAfter), len(d.insert.Args))
+		all = append(append(all, d.insert.Args...), args...)
+		a, err = decodeAdmission(id, script.Run(ctx, s.client, keys, all...))
 		return a.verdict != "late", time.UnixMilli(a.now), err
 	})
 	return a, err
-}
-
-// make writes the record of a job that was admitted, and queues its tasks.
-func (s *Store) make(ctx context.Context, id ID, n New, d draft) (at time.Time, err error) {
-	fields, err := newFields(n, queuesOf(d.tasks))
-	if err != nil {
-		return at, fmt.Errorf("make job %s: %w", id, err)
-	}
-	err = s.inTime(ctx, func(notAfter int64) (ok bool, now time.Time, err error) {
-		args := s.admissionArgs(id, n, 0, "", notAfter)
-		args[1] = "admitted"
-		a, err := s.run(ctx, id, n, args, fields, d)
-		at = a.made
-		return a.verdict != "late", time.UnixMilli(a.now), err
-	})
-	return at, err
-}
-
-func (s *Store) run(ctx context.Context, id ID, n New, admit, fields []any, d draft) (admission, error) {
-	keys := append(admissionKeys(n), recordKey(id), openKey, ownerKey(n.Owner))
-	keys = append(keys, d.insert.Keys...)
-	args := make([]any, 0, len(admit)+5+len(d.insert.Args)+len(fields)+2)
-	args = append(args, admit...)
-	args = append(args, d.least, d.greatest, d.token, n.WaitFor.Milliseconds(), submitArgs+len(d.insert.Args))
-	args = append(args, d.insert.Args...)
-	args = append(args, fields...)
-	return decodeAdmission(id, s.submitScript(d.insert.Lua).Run(ctx, s.client, keys, args...))
-}
-
-func queuesOf(tasks []Task) []string {
-	queues := make([]string, len(tasks))
-	for i, t := range tasks {
-		queues[i] = t.Queue
-	}
-	return queues
 }
 
 // submitScript returns the script that makes a job, with a queue's part in it. That is nearly always the same.
@@ -71,7 +55,7 @@ func (s *Store) submitScript(insert string) *redis.Script {
 	if last := s.submitting.Load(); last != nil && last.insert == insert {
 		return last.script
 	}
-	made := &submitting{insert, redis.NewScript(luaNow + luaAdmit + luaRecord + insert + luaSubmit)}
+	made := &submitting{insert, redis.NewScript(luaNow + luaAdmit + luaRecord + luaLane + insert + luaSubmit)}
 	s.submitting.Store(made)
 	return made.script
 }
@@ -82,34 +66,36 @@ type submitting struct {
 	script *redis.Script
 }
 
-// submitArgs is how many arguments luaSubmit has before those of the queue.
-const submitArgs = 17
-
 // luaSubmit admits a job and makes it. It writes the record after the tasks: nobody sees one without the other, and where
 // something is wrong with a queue there is no job. Running it again is harmless.
 //
-//	KEYS    as for luaAdmit; KEYS[5] record, KEYS[6] open jobs, KEYS[7] the owner's jobs, the queue's
-//	ARGV    as for luaAdmit, where the mode may be admitted: that was done before;
-//	        [13], [14] least and greatest number of waiting pictures for which the tasks are in the right lanes,
-//	        [15] token of the caller on the line or "", [16] how long it stays (ms), [17] the last of the queue's,
-//	        the queue's, fields of the record and their values
-//	returns as luaAdmit, with the time at which the job was made (ms) in place of the last 0; {"late", now ms, "", 0, 0}
+//	KEYS    as for luaAdmit; KEYS[5] record, KEYS[6] open jobs, KEYS[7] the owner's jobs; those of the queue
+//	ARGV    as for luaAdmit; [13] how many are the queue's; the queue's, for each picture a task in each of its four lanes;
+//	        then how many pictures waited before it, where it was admitted by itself, else -1;
+//	        token of the caller on the line or "", how long it stays (ms), the names of the four queues, fields of the
+//	        record and their values
+//	returns as luaAdmit, with the time at which the job was made (ms) in place of the last 0; where the record was there
+//	        already number is -1; {"late", now ms, "", 0, 0}
 const luaSubmit = `
 local at = now()
 if at > tonumber(ARGV[1]) then return {"late", at, "", 0, 0} end
 local created = redis.call("HGET", KEYS[5], "created")
-if created then return {"in", 0, "", 0, tonumber(created)} end
-local ms, answer = str(at), {"in", 0, "", 0, 0}
-if ARGV[2] ~= "admitted" then
+if created then return {"in", -1, "", 0, tonumber(created)} end
+local ms, a = str(at), 14 + tonumber(ARGV[13])
+local answer = {"in", tonumber(ARGV[a]), "", 0, 0}
+if answer[2] < 0 then
   answer = admit(at, ms)
-  local rank = answer[2]
-  if answer[1] ~= "in" or rank < tonumber(ARGV[13]) or rank > tonumber(ARGV[14]) then return answer end
+  if answer[1] ~= "in" then return answer end
 end
 redis.call("ZADD", KEYS[6], ms, ARGV[3])
 redis.call("ZADD", KEYS[7], ms, ARGV[3])
-local last = tonumber(ARGV[17])
-enqueue(8, 18, last)
-record(KEYS[5], at, ms, ARGV[15], ARGV[16], last + 1)
+for i = 0, tonumber(ARGV[8]) - 1 do
+  local l = lane(answer[2] + i)
+  enqueue(4 * i + l, 8, 14)
+  ARGV[#ARGV + 1] = "q" .. i
+  ARGV[#ARGV + 1] = ARGV[a + 3 + l]
+end
+record(KEYS[5], at, ms, ARGV[a + 1], ARGV[a + 2], a + 7)
 answer[5] = at
 return answer
 `

@@ -14,7 +14,8 @@ import (
 type Queue interface {
 	// Enqueue makes tasks wait in their queues. A task that is there already is no error.
 	Enqueue(ctx context.Context, tasks ...Task) error
-	// Insert returns what a script needs to do what Enqueue does. It is not asked for in a Redis Cluster, where none can.
+	// Insert returns what a script needs to do what Enqueue does with some of the tasks. It is not asked for in a Redis
+	// Cluster, where none can.
 	Insert(ctx context.Context, tasks ...Task) (Insert, error)
 	// Remove takes tasks that wait out of their queues. Those that are not there, or run already, are no error.
 	Remove(ctx context.Context, tasks ...Task) error
@@ -25,7 +26,8 @@ type Queue interface {
 
 // Insert is a part of a script, which puts tasks into their queues.
 type Insert struct {
-	// Lua defines enqueue(k, first, last): with the keys from KEYS[k] on, and the arguments from ARGV[first] to ARGV[last].
+	// Lua defines enqueue(i, k, a), for the task i of those that were given, from 0, where Keys begin with KEYS[k] and Args with
+	// ARGV[a].
 	Lua  string
 	Keys []string
 	Args []any
@@ -76,7 +78,6 @@ type Service struct {
 	log     *slog.Logger
 	left    leftJobs
 	fresh   *freshJobs
-	ranks   *ranks
 	hands   *hands.Hands
 }
 
@@ -89,7 +90,7 @@ func NewService(store *Store, watcher *Watcher, queue Queue, limiter Limiter, cf
 		cfg.ServedFunc = func(upstreams []string) []string { return upstreams }
 	}
 	return &Service{
-		store: store, watcher: watcher, queue: queue, limiter: limiter, cfg: cfg, metrics: m, log: log, left: newLeftJobs(), fresh: newFreshJobs(), ranks: newRanks(),
+		store: store, watcher: watcher, queue: queue, limiter: limiter, cfg: cfg, metrics: m, log: log, left: newLeftJobs(), fresh: newFreshJobs(),
 		hands: hands.New(),
 	}
 }

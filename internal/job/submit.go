@@ -90,11 +90,13 @@ func (s *Service) try(ctx context.Context, id ID, n New, replaced ID) (sub Submi
 	}()
 	served := s.cfg.ServedFunc(n.Spec.Upstreams)
 	var a admission
-	var tasks []Task
 	if s.store.cluster || n.Limits.RPM > 0 || len(served) == 0 {
 		a, err = s.store.admit(ctx, id, n, s.cfg.MaxPending, replaced)
 	} else {
-		a, tasks, err = s.submit(ctx, id, n, replaced, served[0], sub.Token)
+		var insert Insert
+		if insert, err = s.queue.Insert(ctx, n.choices(id, served[0])...); err == nil {
+			a, err = s.store.submit(ctx, id, n, s.cfg.MaxPending, replaced, draft{served[0], sub.Token, insert})
+		}
 	}
 	switch {
 	case err != nil:
@@ -108,13 +110,20 @@ func (s *Service) try(ctx context.Context, id ID, n New, replaced ID) (sub Submi
 			s.withdraw(ctx, id, n, a)
 			return sub, nil, err
 		}
-		if a.made, tasks, err = s.make(ctx, id, n, a, served[0], sub.Token); err != nil {
+		if a.made, err = s.make(ctx, id, n, a, served[0], sub.Token); err != nil {
 			return sub, nil, unavailable(err)
 		}
 	}
 	s.metrics.JobSubmitted(string(n.Class))
+	if a.rank < 0 { // the command was repeated, as its reply was lost: much may have happened since
+		watch.Stop()
+		if sub.Job, err = s.store.Get(ctx, id); err != nil {
+			return sub, nil, unavailable(err)
+		}
+		return sub, nil, nil
+	}
 	sub.Job = Job{ID: id, Status: StatusQueued, Owner: n.Owner, Class: n.Class, Spec: n.Spec, Wish: n.Wish, CreatedAt: a.made, Version: 1}
-	for _, t := range tasks {
+	for _, t := range n.tasks(id, a.rank, served[0]) {
 		sub.Job.Pictures = append(sub.Job.Pictures, Picture{Queue: t.Queue})
 	}
 	if watch != nil {
@@ -122,22 +131,6 @@ func (s *Service) try(ctx context.Context, id ID, n New, replaced ID) (sub Submi
 		s.fresh.add(&made, watch)
 	}
 	return sub, nil, nil
-}
-
-// submit admits the job and makes it, with the tasks that it returns, if the pictures have the lanes that they are thought to.
-func (s *Service) submit(ctx context.Context, id ID, n New, replaced ID, upstream, token string) (a admission, tasks []Task, err error) {
-	before := s.ranks.last(n)
-	tasks = n.tasks(id, before, upstream)
-	insert, err := s.queue.Insert(ctx, tasks...)
-	if err != nil {
-		return a, nil, err //nolint:wrapcheck // classified by the caller
-	}
-	least, greatest := sameLanes(before, len(tasks))
-	a, err = s.store.submit(ctx, id, n, s.cfg.MaxPending, replaced, draft{tasks, token, insert, least, greatest})
-	if err == nil && a.verdict == "in" {
-		s.ranks.saw(n, a.rank)
-	}
-	return a, tasks, err
 }
 
 // mayMake says why a job that was admitted is not to be made, if so, and counts it against its key's rate.
@@ -157,23 +150,26 @@ func (s *Service) mayMake(ctx context.Context, n New, served []string) (rate *Ra
 }
 
 // make makes a job that was admitted.
-func (s *Service) make(ctx context.Context, id ID, n New, a admission, upstream, token string) (at time.Time, tasks []Task, err error) {
-	tasks = n.tasks(id, a.rank, upstream)
+func (s *Service) make(ctx context.Context, id ID, n New, a admission, upstream, token string) (at time.Time, err error) {
 	if s.store.cluster {
-		at, err = s.store.Create(ctx, id, n, queuesOf(tasks), token)
+		tasks := n.tasks(id, a.rank, upstream)
+		queues := make([]string, len(tasks))
+		for i, t := range tasks {
+			queues[i] = t.Queue
+		}
+		if at, err = s.store.Create(ctx, id, n, queues, token); err == nil {
+			s.enqueue(ctx, id, tasks)
+		}
 	} else {
 		var insert Insert
-		if insert, err = s.queue.Insert(ctx, tasks...); err == nil {
-			at, err = s.store.make(ctx, id, n, draft{tasks: tasks, token: token, insert: insert})
+		if insert, err = s.queue.Insert(ctx, n.choices(id, upstream)...); err == nil {
+			at, err = s.store.make(ctx, id, n, a.rank, draft{upstream, token, insert})
 		}
 	}
 	if errors.Is(err, errTooLate) { // else it may have been written: a later try of the request must find it
 		s.withdraw(ctx, id, n, a)
 	}
-	if err == nil && s.store.cluster {
-		s.enqueue(ctx, id, tasks)
-	}
-	return at, tasks, err
+	return at, err
 }
 
 func (s *Service) enqueue(ctx context.Context, id ID, tasks []Task) {

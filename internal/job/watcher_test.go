@@ -59,9 +59,7 @@ func (q *stubQueue) Enqueue(ctx context.Context, tasks ...job.Task) error {
 
 func (q *stubQueue) Insert(_ context.Context, tasks ...job.Task) (job.Insert, error) {
 	i := job.Insert{Keys: []string{stubKey}, Lua: `
-local function enqueue(k, first, last)
-  for a = first, last do redis.call("RPUSH", KEYS[k], ARGV[a]) end
-end
+local function enqueue(i, k, a) redis.call("RPUSH", KEYS[k], ARGV[a + i]) end
 `}
 	for _, t := range tasks {
 		b, err := json.Marshal(t)

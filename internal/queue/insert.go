@@ -2,7 +2,9 @@ package queue
 
 import (
 	"context"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 
@@ -16,18 +18,47 @@ func (c *Client) Insert(ctx context.Context, tasks ...job.Task) (job.Insert, err
 }
 
 func (c *Client) insert(ctx context.Context, tasks []job.Task) (e *enqueue, i job.Insert, err error) {
-	i = job.Insert{Keys: make([]string, 0, 3*len(tasks)), Args: make([]any, 0, 4*len(tasks))}
-	for _, t := range tasks {
-		n, err := c.record(ctx, t)
-		if err != nil {
+	i = job.Insert{Keys: make([]string, 0, taskKeys*len(tasks)), Args: make([]any, 0, taskArgs*len(tasks))}
+	var n note
+	for k, t := range tasks {
+		if k > 0 && sameButQueue(tasks[k-1], t) {
+			n = n.in(tasks[k-1].Queue, t.Queue)
+		} else if n, err = c.record(ctx, t); err != nil {
 			return nil, i, err
 		}
-		e, i.Lua = n.enqueue, n.enqueue.lua
 		i.Keys = append(append(i.Keys, n.keys...), wakeOfKey(upstreamOf(t.Queue)))
 		i.Args = append(append(i.Args, n.args...), t.Queue)
 	}
-	return e, i, nil
+	if n.enqueue != nil {
+		i.Lua = n.enqueue.lua
+	}
+	return n.enqueue, i, nil
 }
+
+func sameButQueue(a, b job.Task) bool {
+	a.Queue = b.Queue
+	return a == b && !b.IsWebhook()
+}
+
+// in returns what was noted of a task in one queue as it is in another: asking asynq costs thirty times as much.
+func (n note) in(from, to string) note {
+	keys, args := make([]string, len(n.keys)), slices.Clone(n.args)
+	for i, k := range n.keys {
+		keys[i] = strings.Replace(k, "{"+from+"}", "{"+to+"}", 1)
+	}
+	for i, a := range n.args {
+		if message, ok := a.([]byte); ok {
+			args[i] = inQueue(message, to)
+		}
+	}
+	return note{n.enqueue, keys, args}
+}
+
+// taskKeys and taskArgs are how many of each the script has for a task: asynq's and the wake list, asynq's and the token.
+const (
+	taskKeys = 2 + 1
+	taskArgs = 3 + 1
+)
 
 // enqueue is a part of scripts, which queues tasks, and the script that does nothing else.
 type enqueue struct {
@@ -35,23 +66,18 @@ type enqueue struct {
 	script *redis.Script
 }
 
-// newEnqueue returns what queues tasks by asynq's own script.
-//
-// The part defines enqueue(), see [job.Insert]. Of each task it takes asynq's two keys and the wake list, and asynq's three
-// arguments and the token. A list that has grown long is cut: nobody needs the tokens.
+// newEnqueue returns what queues tasks by asynq's own script. A wake list that has grown long is cut: nobody needs its tokens.
 func newEnqueue(asynqs string) *enqueue {
 	lua := `
 local function asynq(KEYS, ARGV)
 ` + asynqs + `
 end
-local function enqueue(k, first, last)
-  for a = first, last, 4 do
-    asynq({KEYS[k], KEYS[k + 1]}, {ARGV[a], ARGV[a + 1], ARGV[a + 2]})
-    local tokens = redis.call("LPUSH", KEYS[k + 2], ARGV[a + 3])
-    if tokens > ` + strconv.Itoa(2*wakeCap) + ` then redis.call("LTRIM", KEYS[k + 2], "0", "` + strconv.Itoa(wakeCap-1) + `") end
-    k = k + 3
-  end
+local function enqueue(i, k, a)
+  k, a = k + 3 * i, a + 4 * i
+  asynq({KEYS[k], KEYS[k + 1]}, {ARGV[a], ARGV[a + 1], ARGV[a + 2]})
+  local tokens = redis.call("LPUSH", KEYS[k + 2], ARGV[a + 3])
+  if tokens > ` + strconv.Itoa(2*wakeCap) + ` then redis.call("LTRIM", KEYS[k + 2], "0", "` + strconv.Itoa(wakeCap-1) + `") end
 end
 `
-	return &enqueue{lua, redis.NewScript(lua + `enqueue(1, 1, #ARGV)`)}
+	return &enqueue{lua, redis.NewScript(lua + `for i = 0, #ARGV / 4 - 1 do enqueue(i, 1, 1) end`)}
 }

@@ -5,8 +5,31 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// messageIDField is the number of the task id in asynq's stored message (internal/proto/asynq.proto: TaskMessage.id).
-const messageIDField = 3
+// The numbers of the task's id and of its queue in asynq's stored message (internal/proto/asynq.proto: TaskMessage). Tests of
+// this package fail when an upgrade changes them.
+const (
+	messageIDField    = 3
+	messageQueueField = 4
+)
+
+// inQueue returns asynq's message of a task as one of the same task in another queue.
+func inQueue(message []byte, queue string) []byte {
+	changed := make([]byte, 0, len(message)+len(queue))
+	for len(message) > 0 {
+		number, kind, n := protowire.ConsumeField(message)
+		if n < 0 {
+			return nil // asynq made it
+		}
+		if number == messageQueueField && kind == protowire.BytesType {
+			changed = protowire.AppendTag(changed, number, kind)
+			changed = protowire.AppendString(changed, queue)
+		} else {
+			changed = append(changed, message[:n]...)
+		}
+		message = message[n:]
+	}
+	return changed
+}
 
 // taskIDOf reads the id of the task in a dequeue's reply.
 func taskIDOf(cmd redis.Cmder) (string, bool) {
