@@ -5,33 +5,37 @@ import "github.com/redis/go-redis/v9"
 // The scripts below run on real Redis and on miniredis alike: numbers travel as strings, times are unix milliseconds of
 // Redis' own clock, and what they publish goes to EventsChannel. Every script touches one job only.
 
-// luaNow defines now() and str(): whole numbers beyond 14 digits would be written in scientific notation by tostring.
+// luaNow defines now(), as a number and as text, and str() for times and int() for small numbers: to write floating-point
+// numbers is dear, and %d knows no more than 32 bits on some machines.
 const luaNow = `
 local function now()
   local t = redis.call("TIME")
-  return t[1] * 1000 + math.floor(t[2] / 1000)
+  local text = t[1] .. string.sub("00000" .. t[2], -6, -4)
+  return tonumber(text), text
 end
 local function str(n) return string.format("%.0f", n) end
+local function int(n) return string.format("%d", n) end
 `
 
 // luaFinish defines finish(): it adds to the fields f that are to be written what makes a job terminal. Its record is kept for
 // the retention, and longer where a webhook is wanted, which may take a day; readers do not see it then. It returns when the
 // retention is over and the state of the webhook.
 const luaFinish = `
-local function finish(key, f, status, at, retention, wanted)
-  local expires, hook, gone = str(at + retention), "", at + retention
+local function finish(key, f, status, at, text, retention, wanted)
+  local expires, hook = str(at + retention), ""
+  local gone = expires
   f[#f + 1] = "status"
   f[#f + 1] = status
   f[#f + 1] = "completed"
-  f[#f + 1] = str(at)
+  f[#f + 1] = text
   f[#f + 1] = "expires"
   f[#f + 1] = expires
   if wanted then
-    hook, gone = "due", math.max(gone, at + 90000000)
+    hook, gone = "due", str(at + math.max(retention, 90000000))
     f[#f + 1] = "hook"
     f[#f + 1] = hook
   end
-  redis.call("PEXPIREAT", key, str(gone))
+  redis.call("PEXPIREAT", key, gone)
   return expires, hook
 end
 `
@@ -63,7 +67,7 @@ local r = redis.call("HMGET", KEYS[1], "status", "s" .. i, "g" .. i, "o" .. i, "
   "spec", "wish", "d" .. i, "y" .. i, counted, "v", "followed")
 local status, owner = r[1], r[4]
 if (status ~= "queued" and status ~= "in_progress") or (r[2] or "pending") ~= "pending" or (r[3] or "0") ~= ARGV[2] then return {"gone"} end
-local at = now()
+local at, text = now()
 local attempt, n = tonumber(r[6] or "0"), tonumber(r[14] or "0")
 local function answer(verdict, calls, started)
   return {verdict, tonumber(r[8]), r[9], r[10], r[11] or "", calls, n, started, r[12] or ""}
@@ -71,7 +75,7 @@ end
 if owner == ARGV[3] then
   redis.call("HSET", KEYS[1], "u" .. i, str(at + tonumber(ARGV[4])))
   if r[12] then return answer("copy", tonumber(r[13] or "0"), 0) end
-  local c = redis.call("HGET", KEYS[1], "c" .. i .. "." .. str(attempt))
+  local c = redis.call("HGET", KEYS[1], "c" .. i .. "." .. int(attempt))
   return answer("go", attempt, tonumber(string.match(c, "^%S+ (%d+)")))
 end
 if owner and owner ~= "" and tonumber(r[5]) > at then return {"owned", tonumber(r[5]) - at} end
@@ -83,15 +87,15 @@ if ARGV[6] == "0" and (r[7] == "open" or r[7] == "unknown") then return answer("
 if ARGV[10] == "1" then return answer("look", attempt, 0) end
 if n >= tonumber(ARGV[5]) then return answer("spent", attempt, 0) end
 attempt, n = attempt + 1, n + 1
-local v = str(tonumber(r[15]) + 1)
-local f = {"o" .. i, ARGV[3], "u" .. i, str(at + tonumber(ARGV[4])), "a" .. i, str(attempt), "x" .. i, "open", "v", v,
-  counted, str(n), "c" .. i .. "." .. str(attempt), ARGV[9] .. " " .. str(at) .. " 0 unknown unknown"}
+local v = int(r[15] + 1)
+local f = {"o" .. i, ARGV[3], "u" .. i, str(at + tonumber(ARGV[4])), "a" .. i, int(attempt), "x" .. i, "open", "v", v,
+  counted, int(n), "c" .. i .. "." .. int(attempt), ARGV[9] .. " " .. text .. " 0 unknown unknown"}
 if status == "queued" then
   status = "in_progress"
   f[#f + 1] = "status"
   f[#f + 1] = status
   f[#f + 1] = "started"
-  f[#f + 1] = str(at)
+  f[#f + 1] = text
 end
 redis.call("HSET", KEYS[1], unpack(f))
 if r[16] then redis.call("PUBLISH", ARGV[8], ARGV[7] .. " " .. v .. " " .. status) end
@@ -116,7 +120,7 @@ local r = redis.call("HMGET", KEYS[1], "status", "s" .. i, "o" .. i, "u" .. i, "
   "followed")
 local status, state, owner, expires, hook, f = r[1], r[2] or "pending", r[3], "0", "", {}
 if not status then return {"gone"} end
-local at = now()
+local at, text = now()
 if call then f = {"c" .. i .. "." .. ARGV[3], ARGV[5]} end
 local there = (state == verdict or bought) and r[8] == ARGV[7]
 local owned = owner and owner ~= "" and owner ~= ARGV[2] and tonumber(r[4]) > at
@@ -146,22 +150,22 @@ elseif verdict == "done" or verdict == "failed" then
   if r[15] then redis.call("HDEL", KEYS[1], "d" .. i) end
   local final, done = tonumber(r[6] or "0") + 1, tonumber(r[7] or "0")
   if verdict == "done" then done = done + 1 end
-  for _, x in ipairs({"s" .. i, verdict, (verdict == "done" and "r" or "e") .. i, ARGV[7], "final", str(final), "done", str(done)}) do
+  for _, x in ipairs({"s" .. i, verdict, (verdict == "done" and "r" or "e") .. i, ARGV[7], "final", int(final), "done", int(done)}) do
     f[#f + 1] = x
   end
   if final == tonumber(r[5] or "1") then
     status = done > 0 and "completed" or "failed"
-    expires, hook = finish(KEYS[1], f, status, at, tonumber(ARGV[8]), r[10] == "wanted")
+    expires, hook = finish(KEYS[1], f, status, at, text, tonumber(ARGV[8]), r[10] == "wanted")
   end
 end
-local v = str(tonumber(r[11]) + 1)
+local v = int(r[11] + 1)
 f[#f + 1] = "v"
 f[#f + 1] = v
 redis.call("HSET", KEYS[1], unpack(f))
 if expires == "0" and not r[16] then return {status, expires, hook} end
 local message = ARGV[9] .. " " .. v .. " " .. status
 if status == "completed" and (r[5] or "1") == "1" and ARGV[3] == "1" and r[13] == "1" and #ARGV[7] < 4096 then -- all there is to know of it
-  message = message .. " " .. str(at) .. " " .. expires .. " " .. ARGV[5] .. " " .. ARGV[7]
+  message = message .. " " .. text .. " " .. expires .. " " .. ARGV[5] .. " " .. ARGV[7]
 end
 redis.call("PUBLISH", ARGV[10], message)
 if expires ~= "0" and KEYS[2] then
@@ -208,7 +212,7 @@ local r = redis.call("HMGET", KEYS[1], "status", "o" .. i, "followed")
 if r[1] ~= "in_progress" or r[2] ~= ARGV[2] then return 0 end
 redis.call("HSET", KEYS[1], "p" .. i, ARGV[3])
 local v = redis.call("HINCRBY", KEYS[1], "v", 1)
-if r[3] then redis.call("PUBLISH", ARGV[5], ARGV[4] .. " " .. string.format("%.0f", v) .. " " .. r[1]) end
+if r[3] then redis.call("PUBLISH", ARGV[5], ARGV[4] .. " " .. int(v) .. " " .. r[1]) end
 return 1
 `)
 
@@ -228,17 +232,17 @@ local r = redis.call("HMGET", KEYS[1], "status", "keep", "left", "owner", "hook"
 local status, f = r[1], {}
 if not status then return {"gone"} end
 if status ~= "queued" and status ~= "in_progress" then return {status, "0", "", ""} end
-local at = now()
+local at, text = now()
 if ARGV[4] ~= "" then
   if r[2] or not r[3] or tonumber(r[3]) > at - tonumber(ARGV[4]) or onTheLine(KEYS[1], at) then return {status, "0", "", ""} end
   if ARGV[5] == "0" and status ~= "queued" then return {status, "0", "", ""} end
   f = {"dropped", "1"}
 end
 if ARGV[6] == "1" then redis.call("HDEL", KEYS[1], "hook") end
-local v = str(tonumber(r[6]) + 1)
+local v = int(r[6] + 1)
 f[#f + 1] = "v"
 f[#f + 1] = v
-local expires, hook = finish(KEYS[1], f, "cancelled", at, tonumber(ARGV[1]), r[5] == "wanted" and ARGV[6] ~= "1")
+local expires, hook = finish(KEYS[1], f, "cancelled", at, text, tonumber(ARGV[1]), r[5] == "wanted" and ARGV[6] ~= "1")
 redis.call("HSET", KEYS[1], unpack(f))
 for _, channel in ipairs({ARGV[3], ARGV[7]}) do redis.call("PUBLISH", channel, ARGV[2] .. " " .. v .. " cancelled") end
 return {status, expires, hook, r[4]}
@@ -286,7 +290,7 @@ return {redis.call("HINCRBY", KEYS[1], "g" .. i, 1), r[6] or ""}
 //	returns {1 when it leads or 0, now ms}
 var leadScript = redis.NewScript(luaNow + `
 local leader = redis.call("GET", KEYS[1])
-if leader and leader ~= ARGV[1] then return {0, now()} end
+if leader and leader ~= ARGV[1] then return {0, (now())} end
 redis.call("SET", KEYS[1], ARGV[1], "PX", ARGV[2])
-return {1, now()}
+return {1, (now())}
 `)
