@@ -72,6 +72,7 @@ type Pool struct {
 	state state
 	used  []time.Time        // by key: when it was last chosen
 	turns map[*Turn]struct{} // under way
+	calls []int              // by key: how many of them
 
 	renewal time.Duration // between two words that a probe is under way
 }
@@ -79,7 +80,7 @@ type Pool struct {
 // NewPool returns a pool of the keys.
 func NewPool(c Config) *Pool {
 	c.Log = c.Log.With(slog.String("upstream", c.Name))
-	return &Pool{Config: c, used: make([]time.Time, len(c.Keys)), turns: make(map[*Turn]struct{}), renewal: probeRenewal}
+	return &Pool{Config: c, used: make([]time.Time, len(c.Keys)), calls: make([]int, len(c.Keys)), turns: make(map[*Turn]struct{}), renewal: probeRenewal}
 }
 
 // CloseIdleConnections closes the connections that no call is using.
@@ -160,16 +161,12 @@ func (p *Pool) rested() (keys []int) {
 func (p *Pool) leastUsed() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	flying := make([]int, len(p.Keys))
-	for t := range p.turns {
-		flying[t.key]++
-	}
 	best := -1
 	for i, k := range p.Keys {
 		if _, rests := p.state.rests[k.Digest]; rests {
 			continue
 		}
-		if best < 0 || flying[i] < flying[best] || flying[i] == flying[best] && p.used[i].Before(p.used[best]) {
+		if best < 0 || p.calls[i] < p.calls[best] || p.calls[i] == p.calls[best] && p.used[i].Before(p.used[best]) {
 			best = i
 		}
 	}
@@ -182,14 +179,20 @@ func (p *Pool) choose(i int, probe string) *Turn {
 	t := &Turn{pool: p, key: i, probe: probe, began: time.Now()}
 	p.used[i] = t.began
 	p.turns[t] = struct{}{}
+	p.calls[i]++
 	return t
 }
 
 // End gives the turn back. It may be called more than once.
 func (t *Turn) End() {
-	t.pool.mu.Lock()
-	defer t.pool.mu.Unlock()
-	delete(t.pool.turns, t)
+	p := t.pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, ok := p.turns[t]; !ok {
+		return
+	}
+	delete(p.turns, t)
+	p.calls[t.key]--
 }
 
 // later reports whether another call is under way that was sent since the first of the failures in a row.

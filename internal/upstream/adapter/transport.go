@@ -11,7 +11,7 @@ import (
 
 const (
 	maxReplyHeader     = 64 << 10
-	maxIdleConnections = 512 // above any sensible number of calls at once
+	maxIdleConnections = 10_000 // the most calls that a worker may make at once: none of them dials again while it is busy
 	// idleConnTimeout is short because a kept connection that the server closes just as a call goes out makes that
 	// call's outcome unknown. Common servers keep theirs for 60 s or more.
 	idleConnTimeout = 30 * time.Second
