@@ -195,9 +195,9 @@ end
 
 // admitScript does what luaAdmit says, unless it comes too late: {"late", now ms, "", 0, 0}.
 var admitScript = redis.NewScript(luaNow + luaAdmit + `
-local at = now()
+local at, ms = now()
 if at > tonumber(ARGV[1]) then return {"late", at, "", 0, 0} end
-return admit(at, str(at))
+return admit(at, ms)
 `)
 
 // withdrawScript takes back an admission.
