@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -27,6 +28,7 @@ type Client struct {
 	redis     redis.UniversalClient
 	asynq     *asynq.Client
 	inspector *asynq.Inspector
+	queues    sync.Map // names of those in which asynq was asked to queue something: it lists them then
 }
 
 // NewClient returns a client on the connection, which stays the caller's to close.

@@ -21,11 +21,12 @@ func (c *Client) insert(ctx context.Context, tasks []job.Task) (e *enqueue, i jo
 	i = job.Insert{Keys: make([]string, 0, taskKeys*len(tasks)), Args: make([]any, 0, taskArgs*len(tasks))}
 	var n note
 	for k, t := range tasks {
-		if k > 0 && sameButQueue(tasks[k-1], t) {
+		if _, known := c.queues.Load(t.Queue); known && k > 0 && sameButQueue(tasks[k-1], t) {
 			n = n.in(tasks[k-1].Queue, t.Queue)
 		} else if n, err = c.record(ctx, t); err != nil {
 			return nil, i, err
 		}
+		c.queues.Store(t.Queue, nil)
 		i.Keys = append(append(i.Keys, n.keys...), wakeOfKey(upstreamOf(t.Queue)))
 		i.Args = append(append(i.Args, n.args...), t.Queue)
 	}
