@@ -53,7 +53,7 @@ func TestLanes(t *testing.T) {
 			submit(t, s, n)
 			got := map[string]int{}
 			for range n.Spec.N() {
-				got[strings.TrimPrefix((s.queue.next(t)).Queue, "exacg-")]++
+				got[strings.TrimPrefix(s.queue.next(t).Queue, "exacg-")]++
 			}
 			return got
 		}

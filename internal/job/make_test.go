@@ -65,7 +65,9 @@ func (a *again) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-func (*again) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook { return next }
+func (*again) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
 
 // A job whose making was heard twice is one job, and what became of it in between stays.
 func TestALostReplyMakesNoSecondJob(t *testing.T) {
