@@ -56,10 +56,11 @@ func saysStatus(err error) bool {
 func (c *call) drawn(ctx context.Context, took time.Duration, d imagegen.Drawing) error {
 	image := imagegen.Image{URL: d.URL, Seed: d.Seed, Width: d.Width, Height: d.Height, RevisedPrompt: d.RevisedPrompt}
 	entry := c.ledger(took, job.CallOK, imagegen.BilledYes)
-	c.logCall(ctx, entry, nil, "", 0)
 	if !c.cfg.Keeper.Keeps(d) {
+		defer c.logCall(ctx, entry, nil, "", 0) // whoever waits, waits for the record
 		return c.finish(ctx, job.Finish{Verdict: job.FinishDone, Image: &image, Call: entry})
 	}
+	c.logCall(ctx, entry, nil, "", 0)
 	if d.URL == "" {
 		c.errand.CallEnded()
 		return c.keepBytes(ctx, d, image, entry)

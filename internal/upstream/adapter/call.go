@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
-	"net/url"
 	"sync/atomic"
 
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
@@ -66,12 +65,8 @@ func (c *Caller) roundTrip(ctx context.Context, r Request) (rep Reply, sent bool
 	if err != nil {
 		return Reply{}, false, err
 	}
-	res, err := c.http.Do(req)
+	res, err := c.transport.RoundTrip(req)
 	if err != nil {
-		// The client's wrapping repeats the URL, whose query may hold what an operator would not log.
-		if ue, ok := errors.AsType[*url.Error](err); ok {
-			err = ue.Err
-		}
 		return Reply{}, onWire.Load(), fmt.Errorf("send request: %w", err)
 	}
 	defer func() { _ = res.Body.Close() }()

@@ -26,8 +26,10 @@ type Config struct {
 type Caller struct {
 	name    string
 	timeout time.Duration
-	http    *http.Client
-	scrub   scrubber
+	// transport is used without a client, which would follow redirects: that would carry the prompt, and on the same host the
+	// key, to a place nobody configured.
+	transport http.RoundTripper
+	scrub     scrubber
 }
 
 // New returns a caller, or an error that names the mistake in c without repeating its values.
@@ -41,18 +43,14 @@ func New(c Config) (*Caller, error) {
 	if c.Transport == nil {
 		c.Transport = NewTransport()
 	}
-	return &Caller{
-		name: c.Name, timeout: c.Timeout, scrub: newScrubber(c.Secrets),
-		http: &http.Client{
-			Transport: c.Transport,
-			// A redirect would carry the prompt, and on the same host the key, to a place nobody configured.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-	}, nil
+	return &Caller{name: c.Name, timeout: c.Timeout, scrub: newScrubber(c.Secrets), transport: c.Transport}, nil
 }
 
 // CloseIdleConnections closes the connections that no call is using.
-func (c *Caller) CloseIdleConnections() { c.http.CloseIdleConnections() }
+func (c *Caller) CloseIdleConnections() {
+	client := http.Client{Transport: c.transport} // which knows whether it keeps any
+	client.CloseIdleConnections()
+}
 
 // errCallTimeout is the cause of a call's context when the call's own time is up, which tells that apart from a
 // caller who cancelled.
