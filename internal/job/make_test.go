@@ -3,6 +3,7 @@ package job_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"testing"
 	"time"
@@ -74,8 +75,11 @@ func TestALostReplyMakesNoSecondJob(t *testing.T) {
 	t.Parallel()
 	redistest.Both(t, func(t *testing.T, url string) {
 		s := newSystem(t, url)
-		hook := &again{}
-		s.client.AddHook(hook)
+		hook, client := &again{}, connect(t, url)
+		client.AddHook(hook)
+		s.service = job.NewService(job.NewStore(client, time.Hour), s.watcher, s.queue, job.NewRateLimiter(client),
+			job.ServiceConfig{MaxPending: 1000, Drop: job.DropQueued}, noMetrics{}, slog.New(slog.DiscardHandler))
+		t.Cleanup(s.service.ForgetFresh)
 		n := request("owner", "a", false)
 		n.WaitFor = time.Minute
 		submit(t, s, n) // the scripts are known
