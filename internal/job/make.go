@@ -3,6 +3,7 @@ package job
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -42,8 +43,7 @@ func (s *Store) run(ctx context.Context, id ID, n New, d draft, rank int, admit 
 	args = append(args, fields...)
 	script := s.submitScript(d.insert.Lua)
 	err = s.inTime(ctx, func(notAfter int64) (ok bool, now time.Time, err error) {
-		all := append(admit(notAfter), len(d.insert.Args))
-		all = append(append(all, d.insert.Args...), args...)
+		all := slices.Concat(admit(notAfter), []any{len(d.insert.Args)}, d.insert.Args, args)
 		a, err = decodeAdmission(id, script.Run(ctx, s.client, keys, all...))
 		return a.verdict != "late", time.UnixMilli(a.now), err
 	})

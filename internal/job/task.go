@@ -2,6 +2,7 @@ package job
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -40,12 +41,11 @@ func QueueName(upstream string, lane Lane) string { return upstream + "-" + stri
 
 // SplitQueue returns the upstream and the lane of a queue; ok is false where it is none of an upstream's.
 func SplitQueue(queue string) (upstream string, lane Lane, ok bool) {
-	for _, lane := range Lanes() {
-		if u, ok := strings.CutSuffix(queue, "-"+string(lane)); ok {
-			return u, lane, true
-		}
+	i := strings.LastIndexByte(queue, '-')
+	if i < 0 || !slices.Contains(Lanes(), Lane(queue[i+1:])) {
+		return "", "", false
 	}
-	return "", "", false
+	return queue[:i], Lane(queue[i+1:]), true
 }
 
 // Upstream returns the upstream that the task waits for; empty for a delivery.

@@ -20,14 +20,19 @@ func (c *Client) Insert(ctx context.Context, tasks ...job.Task) (job.Insert, err
 func (c *Client) insert(ctx context.Context, tasks []job.Task) (e *enqueue, i job.Insert, err error) {
 	i = job.Insert{Keys: make([]string, 0, taskKeys*len(tasks)), Args: make([]any, 0, taskArgs*len(tasks))}
 	var n note
+	var upstream, list string
 	for k, t := range tasks {
 		if _, known := c.queues.Load(t.Queue); known && k > 0 && sameButQueue(tasks[k-1], t) {
 			n = n.in(tasks[k-1].Queue, t.Queue)
 		} else if n, err = c.record(ctx, t); err != nil {
 			return nil, i, err
+		} else if !known {
+			c.queues.Store(t.Queue, nil)
 		}
-		c.queues.Store(t.Queue, nil)
-		i.Keys = append(append(i.Keys, n.keys...), wakeOfKey(upstreamOf(t.Queue)))
+		if u := upstreamOf(t.Queue); u != upstream {
+			upstream, list = u, wakeOfKey(u)
+		}
+		i.Keys = append(append(i.Keys, n.keys...), list)
 		i.Args = append(append(i.Args, n.args...), t.Queue)
 	}
 	if n.enqueue != nil {
@@ -41,13 +46,15 @@ func sameButQueue(a, b job.Task) bool {
 	return a == b && !b.IsWebhook()
 }
 
-// in returns what was noted of a task in one queue as it is in another: asking asynq costs thirty times as much.
+// in returns what was noted of a task in one queue as it is in another: to ask asynq for that costs some times as much.
 func (n note) in(from, to string) note {
-	keys, args := make([]string, len(n.keys)), slices.Clone(n.args)
-	for i, k := range n.keys {
-		keys[i] = strings.Replace(k, "{"+from+"}", "{"+to+"}", 1)
+	keys, args := slices.Clone(n.keys), slices.Clone(n.args)
+	for i, k := range keys {
+		if before, after, ok := strings.Cut(k, "{"+from+"}"); ok {
+			keys[i] = before + "{" + to + "}" + after
+		}
 	}
-	for i, a := range n.args {
+	for i, a := range args {
 		if message, ok := a.([]byte); ok {
 			args[i] = inQueue(message, to)
 		}
