@@ -21,7 +21,7 @@ import (
 type noQueue struct{}
 
 func (noQueue) Enqueue(context.Context, ...job.Task) error { return nil }
-func (noQueue) Insert(context.Context, ...job.Task) (job.Insert, error) {
+func (noQueue) Insert(context.Context, []job.Task, ...string) (job.Insert, error) {
 	return job.Insert{Lua: "local function enqueue() end\n"}, nil
 }
 func (noQueue) Remove(context.Context, ...job.Task) error { return nil }

@@ -11,9 +11,9 @@ import (
 
 // draft is what the script that makes a job is given beside the job.
 type draft struct {
-	upstream string
-	token    string // of the caller that stays on the line; empty: none does
-	insert   Insert // of the job's choices
+	queues []string // of the lanes that its pictures may have
+	token  string   // of the caller that stays on the line; empty: none does
+	insert Insert   // of its tasks
 }
 
 // submit claims the request, admits its pictures, writes the record and queues the tasks, all in one script; or says why not,
@@ -35,10 +35,9 @@ func (s *Store) run(ctx context.Context, id ID, n New, d draft, rank int, admit 
 		return a, fmt.Errorf("make job %s: %w", id, err)
 	}
 	keys := append(admissionKeys(n), recordKey(id), openKey, ownerKey(n.Owner))
-	keys = append(keys, d.insert.Keys...)
 	args := []any{rank, d.token, n.WaitFor.Milliseconds()}
-	for _, l := range lanesOf(n.Class) {
-		args = append(args, QueueName(d.upstream, l))
+	for _, q := range d.queues {
+		args = append(args, q)
 	}
 	args = append(args, fields...)
 	script := s.submitScript(d.insert.Lua)
@@ -69,8 +68,8 @@ type submitting struct {
 // luaSubmit admits a job and makes it. It writes the record after the tasks: nobody sees one without the other, and where
 // something is wrong with a queue there is no job. Running it again is harmless.
 //
-//	KEYS    as for luaAdmit; KEYS[5] record, KEYS[6] open jobs, KEYS[7] the owner's jobs; those of the queue
-//	ARGV    as for luaAdmit; [13] how many are the queue's; the queue's, for each picture a task in each of its four lanes;
+//	KEYS    as for luaAdmit; KEYS[5] record, KEYS[6] open jobs, KEYS[7] the owner's jobs
+//	ARGV    as for luaAdmit; [13] how many are the queue's; the queue's, for a task of each picture;
 //	        then how many pictures waited before it, where it was admitted by itself, else -1;
 //	        token of the caller on the line or "", how long it stays (ms), the names of the four queues, fields of the
 //	        record and their values
@@ -90,10 +89,10 @@ end
 redis.call("ZADD", KEYS[6], ms, ARGV[3])
 redis.call("ZADD", KEYS[7], ms, ARGV[3])
 for i = 0, tonumber(ARGV[8]) - 1 do
-  local l = lane(answer[2] + i)
-  enqueue(4 * i + l, 8, 14)
+  local queue = ARGV[a + 3 + lane(answer[2] + i)]
+  enqueue(i, queue, 14)
   ARGV[#ARGV + 1] = "q" .. i
-  ARGV[#ARGV + 1] = ARGV[a + 3 + l]
+  ARGV[#ARGV + 1] = queue
 end
 record(KEYS[5], at, ms, ARGV[a + 1], ARGV[a + 2], a + 7)
 answer[5] = at

@@ -14,9 +14,9 @@ import (
 type Queue interface {
 	// Enqueue makes tasks wait in their queues. A task that is there already is no error.
 	Enqueue(ctx context.Context, tasks ...Task) error
-	// Insert returns what a script needs to do what Enqueue does with some of the tasks. It is not asked for in a Redis
-	// Cluster, where none can.
-	Insert(ctx context.Context, tasks ...Task) (Insert, error)
+	// Insert returns what a script needs to do what Enqueue does, in whichever of the queues of one upstream it likes. It is
+	// not asked for in a Redis Cluster, where no script can.
+	Insert(ctx context.Context, tasks []Task, queues ...string) (Insert, error)
 	// Remove takes tasks that wait out of their queues. Those that are not there, or run already, are no error.
 	Remove(ctx context.Context, tasks ...Task) error
 	// Outlook returns how many tasks will start before each task, itself included, 0 where it does not wait; and how fast
@@ -26,10 +26,8 @@ type Queue interface {
 
 // Insert is a part of a script, which puts tasks into their queues.
 type Insert struct {
-	// Lua defines enqueue(i, k, a), for the task i of those that were given, from 0, where Keys begin with KEYS[k] and Args with
-	// ARGV[a].
+	// Lua defines enqueue(i, queue, a), for the task i of those that were given, from 0, where Args begin with ARGV[a].
 	Lua  string
-	Keys []string
 	Args []any
 }
 

@@ -93,9 +93,9 @@ func (s *Service) try(ctx context.Context, id ID, n New, replaced ID) (sub Submi
 	if s.store.cluster || n.Limits.RPM > 0 || len(served) == 0 {
 		a, err = s.store.admit(ctx, id, n, s.cfg.MaxPending, replaced)
 	} else {
-		var insert Insert
-		if insert, err = s.queue.Insert(ctx, n.choices(id, served[0])...); err == nil {
-			a, err = s.store.submit(ctx, id, n, s.cfg.MaxPending, replaced, draft{served[0], sub.Token, insert})
+		var d draft
+		if d, err = s.draft(ctx, id, n, served[0], sub.Token); err == nil {
+			a, err = s.store.submit(ctx, id, n, s.cfg.MaxPending, replaced, d)
 		}
 	}
 	switch {
@@ -133,6 +133,12 @@ func (s *Service) try(ctx context.Context, id ID, n New, replaced ID) (sub Submi
 	return sub, nil, nil
 }
 
+func (s *Service) draft(ctx context.Context, id ID, n New, upstream, token string) (d draft, err error) {
+	d.queues, d.token = n.queues(upstream), token
+	d.insert, err = s.queue.Insert(ctx, n.tasks(id, 0, upstream), d.queues...)
+	return d, err //nolint:wrapcheck // classified by the callers
+}
+
 // mayMake says why a job that was admitted is not to be made, if so, and counts it against its key's rate.
 func (s *Service) mayMake(ctx context.Context, n New, served []string) (rate *Rate, err error) {
 	if n.Limits.RPM > 0 {
@@ -161,9 +167,9 @@ func (s *Service) make(ctx context.Context, id ID, n New, a admission, upstream,
 			s.enqueue(ctx, id, tasks)
 		}
 	} else {
-		var insert Insert
-		if insert, err = s.queue.Insert(ctx, n.choices(id, upstream)...); err == nil {
-			at, err = s.store.make(ctx, id, n, a.rank, draft{upstream, token, insert})
+		var d draft
+		if d, err = s.draft(ctx, id, n, upstream, token); err == nil {
+			at, err = s.store.make(ctx, id, n, a.rank, d)
 		}
 	}
 	if errors.Is(err, errTooLate) { // else it may have been written: a later try of the request must find it

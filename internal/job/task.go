@@ -63,16 +63,14 @@ func (n New) tasks(id ID, before int, upstream string) []Task {
 	return tasks
 }
 
-// choices returns, for each picture of a new job, its first task in each of the lanes that it may have.
-func (n New) choices(id ID, upstream string) []Task {
+// queues returns those of an upstream in which the first tasks of a new job may be.
+func (n New) queues(upstream string) []string {
 	lanes := lanesOf(n.Class)
-	tasks := make([]Task, 0, n.Spec.N()*len(lanes))
-	for i := range n.Spec.N() {
-		for _, lane := range lanes {
-			tasks = append(tasks, Task{Job: id, Image: i, Queue: QueueName(upstream, lane), Owner: n.Owner})
-		}
+	queues := make([]string, len(lanes))
+	for i, l := range lanes {
+		queues[i] = QueueName(upstream, l)
 	}
-	return tasks
+	return queues
 }
 
 // Start says what a worker that took a task may do with it.

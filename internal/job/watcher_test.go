@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,7 +31,7 @@ func newStubQueue(client redis.UniversalClient) *stubQueue {
 	return &stubQueue{client: client, removed: make(chan job.Task, 1000)}
 }
 
-// stubKey is the list of queued tasks, as JSON.
+// stubKey is the list of queued tasks, as JSON with the queue behind.
 const stubKey = "test:queued"
 
 // next takes the task that was queued first, once there is one.
@@ -38,7 +39,9 @@ func (q *stubQueue) next(t *testing.T) (task job.Task) {
 	t.Helper()
 	reply, err := q.client.BLPop(t.Context(), 10*time.Second, stubKey).Result()
 	if err == nil {
-		err = json.Unmarshal([]byte(reply[1]), &task) //nolint:musttag // nobody else reads it
+		text, name, _ := strings.Cut(reply[1], "\n")
+		err = json.Unmarshal([]byte(text), &task) //nolint:musttag // nobody else reads it
+		task.Queue = name
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -53,20 +56,24 @@ func (q *stubQueue) length(t *testing.T) int64 {
 }
 
 func (q *stubQueue) Enqueue(ctx context.Context, tasks ...job.Task) error {
-	insert, err := q.Insert(ctx, tasks...)
-	return errors.Join(q.client.RPush(ctx, stubKey, insert.Args...).Err(), err, q.err)
+	insert, err := q.Insert(ctx, tasks)
+	for i, t := range tasks {
+		b, _ := insert.Args[i].([]byte)
+		err = errors.Join(err, q.client.RPush(ctx, stubKey, string(b)+t.Queue).Err())
+	}
+	return errors.Join(err, q.err)
 }
 
-func (q *stubQueue) Insert(_ context.Context, tasks ...job.Task) (job.Insert, error) {
-	i := job.Insert{Keys: []string{stubKey}, Lua: `
-local function enqueue(i, k, a) redis.call("RPUSH", KEYS[k], ARGV[a + i]) end
+func (q *stubQueue) Insert(_ context.Context, tasks []job.Task, _ ...string) (job.Insert, error) {
+	i := job.Insert{Lua: `
+local function enqueue(i, queue, a) redis.call("RPUSH", "` + stubKey + `", ARGV[a + i] .. queue) end
 `}
 	for _, t := range tasks {
 		b, err := json.Marshal(t) //nolint:musttag // nobody else reads it
 		if err != nil {
 			return i, err
 		}
-		i.Args = append(i.Args, b)
+		i.Args = append(i.Args, append(b, '\n'))
 	}
 	return i, nil
 }

@@ -48,7 +48,10 @@ func (c *Client) Enqueue(ctx context.Context, tasks ...job.Task) error {
 	if err != nil || enqueue == nil {
 		return err
 	}
-	if err := enqueue.script.Run(ctx, c.redis, insert.Keys, insert.Args...).Err(); err != nil && !errors.Is(err, redis.Nil) {
+	for _, t := range tasks {
+		insert.Args = append(insert.Args, t.Queue)
+	}
+	if err := enqueue.script.Run(ctx, c.redis, nil, insert.Args...).Err(); err != nil && !errors.Is(err, redis.Nil) {
 		return fmt.Errorf("queue task %s and %d more: %w", tasks[0].ID(), len(tasks)-1, err)
 	}
 	return nil

@@ -12,23 +12,20 @@ const (
 	messageQueueField = 4
 )
 
-// inQueue returns asynq's message of a task as one of the same task in another queue.
-func inQueue(message []byte, queue string) []byte {
-	changed := make([]byte, 0, len(message)+len(queue))
-	for len(message) > 0 {
-		number, kind, n := protowire.ConsumeField(message)
-		if n < 0 {
-			return nil // asynq made it
+// cutQueue returns what stands in asynq's message of a task before and after the queue's name and its length.
+func cutQueue(message []byte) (head, tail []byte, ok bool) {
+	for at := 0; at < len(message); {
+		number, kind, tag := protowire.ConsumeTag(message[at:])
+		n := protowire.ConsumeFieldValue(number, kind, message[at+max(tag, 0):])
+		if tag < 0 || n < 0 {
+			return nil, nil, false
 		}
-		if number == messageQueueField && kind == protowire.BytesType {
-			changed = protowire.AppendTag(changed, number, kind)
-			changed = protowire.AppendString(changed, queue)
-		} else {
-			changed = append(changed, message[:n]...)
+		if number == messageQueueField {
+			return message[:at+tag], message[at+tag+n:], kind == protowire.BytesType
 		}
-		message = message[n:]
+		at += tag + n
 	}
-	return changed
+	return nil, nil, false
 }
 
 // taskIDOf reads the id of the task in a dequeue's reply.

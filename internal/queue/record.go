@@ -26,7 +26,6 @@ func recorder(client redis.UniversalClient) *redis.Client {
 // note is what asynq would run to queue a task.
 type note struct {
 	enqueue *enqueue // made of its script
-	keys    []string
 	args    []any
 }
 
@@ -59,7 +58,7 @@ func (*recordHook) DialHook(next redis.DialHook) redis.DialHook {
 func (h *recordHook) ProcessHook(redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		n, noting := ctx.Value(noteKey{}).(*note)
-		keys, args, isScript := script(cmd, 2, 3)
+		_, args, isScript := script(cmd, 2, 3)
 		reply, ok := cmd.(*redis.Cmd)
 		if !noting || !isScript || !ok {
 			return h.client.Process(ctx, cmd)
@@ -69,10 +68,6 @@ func (h *recordHook) ProcessHook(redis.ProcessHook) redis.ProcessHook {
 		}
 		if n.enqueue = h.enqueue.Load(); n.enqueue == nil {
 			return redis.ErrNoScript
-		}
-		for _, k := range keys {
-			key, _ := k.(string)
-			n.keys = append(n.keys, key)
 		}
 		n.args = args
 		reply.SetVal(int64(1))
