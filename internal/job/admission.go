@@ -114,6 +114,17 @@ func (s *Store) withdraw(ctx context.Context, id ID, n New, superseded string) e
 	return nil
 }
 
+// waitingCount returns how many pictures wait.
+func (s *Store) waitingCount(ctx context.Context) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	n, err := s.client.ZCard(ctx, waitingKey).Result()
+	if err != nil {
+		return 0, fmt.Errorf("count the pictures that wait: %w", err)
+	}
+	return int(n), nil
+}
+
 // waits adds to a pipeline that the picture waits (again).
 func waits(ctx context.Context, pipe redis.Pipeliner, t Task, c Class, at time.Time) {
 	score := float64(at.UnixMilli())

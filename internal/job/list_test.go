@@ -67,6 +67,34 @@ func TestList(t *testing.T) {
 	})
 }
 
+// Jobs of one state are found among many others, each once.
+func TestListOfAStateAmongMany(t *testing.T) {
+	t.Parallel()
+	redistest.Both(t, func(t *testing.T, url string) {
+		s := newSystem(t, url)
+		var waiting, drawn []job.ID // newest first
+		for i := range 130 {
+			j := submit(t, s, newJob(1))
+			task := s.queue.next(t)
+			if i%40 == 0 {
+				draw(t, s.store, task)
+				drawn = append([]job.ID{j.ID}, drawn...)
+			} else {
+				waiting = append([]job.ID{j.ID}, waiting...)
+			}
+			distinct(t, s, j.ID, i)
+		}
+		for _, limit := range []int{2, 100} {
+			if got, _ := pages(t, s, "owner", limit, job.StatusCompleted); !cmp.Equal(got, drawn) {
+				t.Errorf("finished jobs, %d a page, are %v, want %v", limit, got, drawn)
+			}
+			if got, _ := pages(t, s, "owner", limit, job.StatusQueued); !cmp.Equal(got, waiting) {
+				t.Errorf("%d waiting jobs, %d a page, want %d", len(got), limit, len(waiting))
+			}
+		}
+	})
+}
+
 // distinct gives jobs that were made in one millisecond an order.
 func distinct(t *testing.T, s system, id job.ID, i int) {
 	t.Helper()

@@ -25,17 +25,14 @@ const (
 
 // Client puts tasks into the queues and looks at them. It is safe for concurrent use.
 type Client struct {
-	redis     redis.UniversalClient
-	asynq     *asynq.Client
-	inspector *asynq.Inspector
-	queues    sync.Map // names of those in which asynq was asked to queue something: it lists them then
+	redis  redis.UniversalClient
+	asynq  *asynq.Client
+	queues sync.Map // names of those in which asynq was asked to queue something: it lists them then
 }
 
 // NewClient returns a client on the connection, which stays the caller's to close.
 func NewClient(client redis.UniversalClient) *Client {
-	return &Client{
-		redis: client, asynq: asynq.NewClientFromRedisClient(recorder(client)), inspector: asynq.NewInspectorFromRedisClient(client),
-	}
+	return &Client{redis: client, asynq: asynq.NewClientFromRedisClient(recorder(client))}
 }
 
 // Enqueue makes tasks wait in their queues and wakes a worker for each. A task that is there already is no error, also
@@ -77,26 +74,6 @@ func (c *Client) ask(ctx context.Context, t job.Task) error {
 	_, err = c.asynq.EnqueueContext(ctx, task, asynq.Queue(t.Queue), asynq.TaskID(t.ID()),
 		asynq.MaxRetry(maxRetry), asynq.Timeout(taskTimeout))
 	return err //nolint:wrapcheck // its callers say what was tried
-}
-
-// Remove takes tasks that wait, or are archived, out of their queues. Those that are not there, or run already, are no error.
-func (c *Client) Remove(_ context.Context, tasks ...job.Task) error {
-	var errs []error
-	for _, t := range tasks {
-		err := c.inspector.DeleteTask(t.Queue, t.ID()) // takes no context; the client's own timeouts bound it
-		switch {
-		case err == nil, errors.Is(err, asynq.ErrTaskNotFound), errors.Is(err, asynq.ErrQueueNotFound), c.runs(t):
-		default:
-			errs = append(errs, fmt.Errorf("remove task %s: %w", t.ID(), err))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// runs reports whether a worker has the task: asynq's error for that is not one that can be told from others.
-func (c *Client) runs(t job.Task) bool {
-	info, err := c.inspector.GetTaskInfo(t.Queue, t.ID())
-	return err == nil && info.State == asynq.TaskStateActive
 }
 
 // wake pushes tokens on a wake list: each wakes one idle worker.

@@ -13,33 +13,6 @@ import (
 	"github.com/zimage-gateway/zimage-gateway/internal/redistest"
 )
 
-func TestRemove(t *testing.T) {
-	t.Parallel()
-	redistest.Both(t, func(t *testing.T, url string) {
-		client := queue.NewClient(connect(t, url))
-		runs, waits := newTask(job.LaneExpress), newTask(job.LaneExpress)
-		started, release := make(chan job.Task, 3), make(chan struct{})
-		serve(t, url, queue.ServerConfig{Concurrency: 1}, func(_ context.Context, task queue.Errand) error {
-			started <- task.Task
-			<-release
-			return nil
-		})
-		enqueue(t, client, runs)
-		receive(t, started, "start")
-		enqueue(t, client, waits)
-		// One runs, one waits, one was never there.
-		if err := client.Remove(t.Context(), runs, waits, newTask(job.LaneBulk)); err != nil {
-			t.Error(err)
-		}
-		last := newTask(job.LaneExpress)
-		enqueue(t, client, last)
-		close(release)
-		if got := receive(t, started, "next start"); got != last {
-			t.Errorf("%+v ran after it was removed", got)
-		}
-	})
-}
-
 // Lost reads asynq's own keys: this fails when an upgrade of asynq lays them out in another way.
 func TestLost(t *testing.T) {
 	t.Parallel()

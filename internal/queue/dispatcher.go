@@ -172,7 +172,7 @@ func (d *dispatcher) take(ctx context.Context, queue string) (*slot, error) {
 		}
 		return nil, err
 	}
-	s.probe, s.giveBack = name, d.gate.GiveBack
+	s.probe, s.giveBack, s.spared = name, d.gate.GiveBack, true
 	return s, nil
 }
 

@@ -320,3 +320,43 @@ func TestTasksThatCannotGoElsewhere(t *testing.T) {
 		}
 	})
 }
+
+// Tasks that turn out to be nothing, as those of cancelled jobs do, do not make what is behind them wait: the worker looks
+// again as soon as one has ended, also where an upstream is sent few calls or one.
+func TestTasksThatMakeNoCall(t *testing.T) {
+	t.Parallel()
+	for name, state := range map[string]gateState{
+		"few at once": {most: 2, since: time.Now().Add(-time.Hour)},
+		"a probe":     {only: true, probe: "first", until: time.Now().Add(time.Hour)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			redistest.Both(t, func(t *testing.T, url string) {
+				const tasks = 20
+				g, got := &gate{}, make(chan queue.Errand, tasks)
+				g.set("exacg", state)
+				raw := connect(t, url)
+				client := queue.NewClient(raw)
+				for range tasks {
+					enqueue(t, client, newTask(job.LaneNormal))
+				}
+				// In a long queue most have none.
+				if n := raw.Del(t.Context(), "zimage:{dispatch}:wake:exacg").Val(); n != 1 {
+					t.Fatal("there were no tokens")
+				}
+				began := time.Now()
+				serve(t, url, queue.ServerConfig{Gate: g}, func(_ context.Context, e queue.Errand) error {
+					<-time.After(10 * time.Millisecond) // the worker looks for others meanwhile
+					got <- e
+					return nil
+				})
+				for range tasks {
+					receive(t, got, "task")
+				}
+				if took := time.Since(began); took > 10*time.Second {
+					t.Errorf("%d tasks took %v", tasks, took)
+				}
+			})
+		})
+	}
+}

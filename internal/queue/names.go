@@ -35,12 +35,13 @@ func upstreamOf(queue string) string {
 
 // asynq's own keys, as its internal/base builds them. The dispatcher and the sweeper read them; a test of this package
 // fails when an upgrade changes them.
-func pendingKey(queue string) string { return "asynq:{" + queue + "}:pending" }
-func pausedKey(queue string) string  { return "asynq:{" + queue + "}:paused" }
-func activeKey(queue string) string  { return "asynq:{" + queue + "}:active" }
-func leaseKey(queue string) string   { return "asynq:{" + queue + "}:lease" }
+func queuePrefix(queue string) string { return "asynq:{" + queue + "}:" }
+func pendingKey(queue string) string  { return queuePrefix(queue) + "pending" }
+func pausedKey(queue string) string   { return queuePrefix(queue) + "paused" }
+func activeKey(queue string) string   { return queuePrefix(queue) + "active" }
+func leaseKey(queue string) string    { return queuePrefix(queue) + "lease" }
 func taskKey(queue, id string) string {
-	return "asynq:{" + queue + "}:t:" + id
+	return queuePrefix(queue) + "t:" + id
 }
 
 // laneQueues returns the upstreams' queues of each lane, in the order of the lanes.

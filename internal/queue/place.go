@@ -2,22 +2,27 @@ package queue
 
 import "github.com/redis/go-redis/v9"
 
-// exactPlaces is how many places at the front of a queue are counted; those behind are told from when a task came. To look
-// through all of a queue would keep Redis busy for as long as it is deep: milliseconds with 100,000 tasks, for each that is
-// asked about.
+// exactPlaces is how many places at the front of a queue are counted, and as many at its end, where a task is that has just
+// come; those in between are told from when a task came. To look through all of a queue would keep Redis busy for as long as
+// it is deep: milliseconds with 100,000 tasks, for each that is asked about.
 const exactPlaces = 200
 
-// placesScript finds tasks in a queue. Beyond the places that are counted it looks when the tasks on some landmarks came,
+// placesScript finds tasks in a queue. Between the places that are counted it looks when the tasks on some landmarks came,
 // and takes a task for as far between two of them as its own time is. There are 64, each by the same factor behind the one
 // before, so that no estimate is off by more than that factor: a tenth, with 100,000 tasks. Each is looked at when needed,
 // and once for all tasks. While a queue only drains an estimate never grows, as the landmarks move towards later tasks.
 //
 //	KEYS[1] asynq's pending list, into whose head tasks go and from whose tail they are taken
-//	ARGV    prefix of the keys of the queue's tasks, how many places are counted, ids of tasks
+//	ARGV    prefix of the keys of the queue's tasks, how many places are counted at each end, ids of tasks
 //	returns the length of the list, and the place of each task from the tail: 1 is the next, 0 does not wait
 var placesScript = redis.NewScript(`
 local length, exact = redis.call("LLEN", KEYS[1]), tonumber(ARGV[2])
 local function placeOf(mark) return math.floor(exact * (length / exact) ^ (mark / 64) + 0.5) end
+local function find(id)
+  local at = redis.call("LPOS", KEYS[1], id, "MAXLEN", exact)
+  if at or length <= exact then return at end
+  return redis.call("LPOS", KEYS[1], id, "RANK", -1, "MAXLEN", exact)
+end
 local times = {}
 local function timeOf(mark)
   if not times[mark] then
@@ -41,7 +46,7 @@ local function estimate(at)
 end
 local reply = {length}
 for i = 3, #ARGV do
-  local place, at = 0, redis.call("LPOS", KEYS[1], ARGV[i], "RANK", -1, "MAXLEN", exact)
+  local place, at = 0, find(ARGV[i])
   if at then
     place = length - at
   elseif length > exact then

@@ -132,6 +132,7 @@ type slot struct {
 	upstream string
 	shared   bool // it is counted over all workers
 	diverted bool // its task makes no call: it is to go to another upstream
+	spared   bool // its upstream gets few calls: others may wait for the end of this one
 	once     sync.Once
 	// probe names the call where it is the one that tries an upstream; giveBack is called with it once the slot is free.
 	probe    string
@@ -210,6 +211,7 @@ func (s *slots) acquire(ctx context.Context, upstream string, allowed Allowance)
 		s.free <- x.n
 		return nil, nil
 	}
+	x.spared = allowed.Most > 0
 	own := s.limits.upstreams[upstream]
 	if x.shared = s.limits.all > 0 || own > 0; x.shared {
 		ctx, cancel := context.WithTimeout(ctx, slotTimeout)
@@ -267,6 +269,9 @@ func (x *slot) release(ctx context.Context) {
 		}
 		if s.wanted.Swap(false) {
 			_ = wake(ctx, s.client, s.list, slotToken)
+		}
+		if x.spared {
+			_ = wake(ctx, s.client, wakeOfKey(x.upstream), slotToken) // else a worker looks in a few seconds
 		}
 	})
 }
