@@ -267,6 +267,7 @@ func TestWaitTellsWhatTheRecordSays(t *testing.T) {
 			t.Parallel()
 			redistest.Both(t, func(t *testing.T, url string) {
 				s := newSystem(t, url)
+				n := n // each server has its own
 				n.WaitFor = time.Minute
 				j := submit(t, s, n)
 				for range n.Spec.N() {
