@@ -136,7 +136,7 @@ func (s *Service) try(ctx context.Context, id ID, n New, replaced ID) (sub Submi
 func (s *Service) draft(ctx context.Context, id ID, n New, upstream, token string) (d draft, err error) {
 	d.queues, d.token = n.queues(upstream), token
 	d.insert, err = s.queue.Insert(ctx, n.tasks(id, 0, upstream), d.queues...)
-	return d, err //nolint:wrapcheck // classified by the callers
+	return d, err
 }
 
 // mayMake says why a job that was admitted is not to be made, if so, and counts it against its key's rate.
