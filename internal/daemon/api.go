@@ -55,6 +55,7 @@ func runAPI(ctx context.Context, c config.API, b Build, ready func(net.Addr)) er
 	}
 	defer client.Close() //nolint:errcheck // nothing is left to be written
 	redisconn.Combine(client)
+	defer thrifty()()
 	catalog, models, err := newCatalog(c)
 	if err != nil {
 		return err

@@ -3,7 +3,10 @@
 // a tenth of its time. And a goroutine that waits for long stays small when it lets another one go deep.
 package hands
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
 // idle is how long a goroutine waits for another function to run before it ends.
 const idle = 50 * time.Millisecond
@@ -12,11 +15,14 @@ const idle = 50 * time.Millisecond
 type Hands struct {
 	work   chan func() // for those that have nothing to do
 	closed chan struct{}
+	calls  sync.Pool // of *call
 }
 
 // New returns hands, none of which is there yet. What has nothing to do for a moment is gone by itself; [Hands.Close] makes
 // it so at once.
-func New() *Hands { return &Hands{work: make(chan func()), closed: make(chan struct{})} }
+func New() *Hands {
+	return &Hands{work: make(chan func()), closed: make(chan struct{}), calls: sync.Pool{New: func() any { return newCall() }}}
+}
 
 // Close ends the goroutines that have nothing to do, and those that run something after that. It is called once.
 func (h *Hands) Close() { close(h.closed) }
@@ -32,17 +38,38 @@ func (h *Hands) Go(f func()) {
 
 // Run is Go that waits for f. A panic of f is one of the caller's.
 func (h *Hands) Run(f func()) {
-	var panicked any
-	done := make(chan struct{})
-	h.Go(func() {
-		defer close(done)
-		defer func() { panicked = recover() }()
-		f()
-	})
-	<-done
+	c := h.calls.Get().(*call) //nolint:errcheck // it holds nothing else
+	c.f = f
+	h.Go(c.run)
+	<-c.done
+	panicked := c.panicked
+	c.f, c.panicked = nil, nil
+	h.calls.Put(c)
 	if panicked != nil {
 		panic(panicked)
 	}
+}
+
+// call is a function that somebody waits for.
+type call struct {
+	f        func()
+	panicked any
+	done     chan struct{} // buffer of one
+	run      func()        // its method make, which would be allocated each time
+}
+
+func newCall() *call {
+	c := &call{done: make(chan struct{}, 1)}
+	c.run = c.make
+	return c
+}
+
+func (c *call) make() {
+	defer func() {
+		c.panicked = recover()
+		c.done <- struct{}{}
+	}()
+	c.f()
 }
 
 func (h *Hands) run(f func()) {

@@ -25,12 +25,9 @@ func (s *Server) plain(w http.ResponseWriter, r *http.Request, o order, show url
 	if p := prefer(r); p.async {
 		return s.promise(w, r, o, p, show, f)
 	}
-	sub, err := s.submit(w, r, o, s.patience)
-	if err != nil {
-		return nil, err
-	}
-	a := wait{job: sub.Job.ID, token: sub.Token, until: time.Now().Add(s.patience), show: show}
-	return func() error { return s.await(w, r, a, f) }, nil
+	return s.submit(w, r, o, s.patience, func(sub job.Submission) (rest, error) {
+		return s.await(w, r, wait{job: sub.Job.ID, token: sub.Token, until: time.Now().Add(s.patience), show: show}, f), nil
+	})
 }
 
 // promise opens a call whose client would rather have a job than wait long. If the pictures are there in time, it gets
@@ -39,24 +36,35 @@ func (s *Server) promise(
 	w http.ResponseWriter, r *http.Request, o order, p preference, show url.Values, f render,
 ) (rest, error) {
 	p.wait = min(p.wait, s.patience)
-	sub, err := s.submit(w, r, o, p.wait)
-	if err != nil {
-		return nil, err
-	}
-	p.applied(w)
-	if p.wait == 0 {
-		return nil, s.accepted(w, r, sub.Job)
-	}
-	return func() error { return s.hurry(w, r, sub, p.wait, show, f) }, nil
+	return s.submit(w, r, o, p.wait, func(sub job.Submission) (rest, error) {
+		p.applied(w)
+		if p.wait == 0 {
+			return rest{}, s.accepted(w, r, sub.Job)
+		}
+		return s.atMost(r, p.wait, sub.Job.ID, func(j *job.Job, err error) error {
+			return s.hurried(w, r, sub, j, err, show, f)
+		}), nil
+	})
 }
 
-// hurry waits no longer than that for a job before it answers that it goes on.
-func (s *Server) hurry(
-	w http.ResponseWriter, r *http.Request, sub job.Submission, d time.Duration, show url.Values, f render,
+// atMost waits so long for a job; then comes the wait's end.
+func (s *Server) atMost(r *http.Request, d time.Duration, id job.ID, then func(*job.Job, error) error) rest {
+	var j *job.Job
+	var err error
+	return rest{
+		wait: func() {
+			ctx, cancel := context.WithTimeoutCause(r.Context(), d, errPollOver)
+			defer cancel()
+			j, err = s.jobs.Wait(ctx, exchangeOf(r).owner, id, job.Beat{})
+		},
+		then: func() (rest, error) { return rest{}, then(j, err) },
+	}
+}
+
+// hurried answers a call that waited no longer than it was willing to: where its job goes on, with that.
+func (s *Server) hurried(
+	w http.ResponseWriter, r *http.Request, sub job.Submission, j *job.Job, err error, show url.Values, f render,
 ) error {
-	ctx, cancel := context.WithTimeoutCause(r.Context(), d, errPollOver)
-	defer cancel()
-	j, err := s.jobs.Wait(ctx, exchangeOf(r).owner, sub.Job.ID, job.Beat{})
 	s.part(r, line{sub.Job.ID, sub.Token}, err)
 	if isPromise(err) {
 		j, err := s.jobs.Get(r.Context(), exchangeOf(r).owner, sub.Job.ID)
@@ -81,16 +89,26 @@ func (s *Server) hurry(
 // await waits for a job and answers with its reply. Long waits are kept alive: clients that follow redirects are sent
 // round in time (see wait), others get a status and newlines (see keepalive), after which a failure can only be told by
 // breaking the connection.
-func (s *Server) await(w http.ResponseWriter, r *http.Request, a wait, f render) error {
-	x := exchangeOf(r)
-	k := &keepalive{x: x}
-	defer k.stop() // a handler that panics ends too
-	j, err := s.outcome(r, a, k)
-	return s.apart(func() error { return s.conclude(w, r, a, f, k, j, err) })
+func (s *Server) await(w http.ResponseWriter, r *http.Request, a wait, f render) rest {
+	began := time.Now()
+	var j *job.Job
+	var err error
+	return rest{
+		wait: func() { j, err = s.outcome(r, a) },
+		then: func() (rest, error) {
+			if err == nil && s.goesRound(r, a) {
+				// Most replies need no such sign.
+				x := exchangeOf(r)
+				x.alive.start(x.w, max(s.keepalive-time.Since(began), newlinePause))
+			}
+			return rest{}, s.conclude(w, r, a, f, j, err)
+		},
+	}
 }
 
 // conclude answers a call that waited, with the reply to its job or with why there is none.
-func (s *Server) conclude(w http.ResponseWriter, r *http.Request, a wait, f render, k *keepalive, j *job.Job, err error) error {
+func (s *Server) conclude(w http.ResponseWriter, r *http.Request, a wait, f render, j *job.Job, err error) error {
+	s.part(r, line{a.job, a.token}, err)
 	if err == nil {
 		if e := openai.JobError(*j); e != nil {
 			err = e
@@ -100,7 +118,7 @@ func (s *Server) conclude(w http.ResponseWriter, r *http.Request, a wait, f rend
 	if err == nil {
 		v, err = f(r.Context(), *j, a.show)
 	}
-	committed := k.stop()
+	committed := exchangeOf(r).alive.stop()
 	switch {
 	case err == nil:
 		return writeJSON(committedWriter{w, committed}, http.StatusOK, v)
@@ -113,43 +131,45 @@ func (s *Server) conclude(w http.ResponseWriter, r *http.Request, a wait, f rend
 	return err
 }
 
-// outcome waits for the end of the job. A client that is sent round is so while the job is not finished; if its reply
-// then takes long, it is kept alive like any other.
-func (s *Server) outcome(r *http.Request, a wait, k *keepalive) (*job.Job, error) {
-	patient, cancel := s.patiently(r.Context(), a)
-	defer cancel()
-	ctx := patient
-	round, began := a.rounds < maxRounds(r), time.Now()
+// goesRound reports whether the client is sent round when it has waited for long. It is so while the job is not finished;
+// if its reply then takes long, it is kept alive like any other.
+func (s *Server) goesRound(r *http.Request, a wait) bool {
+	return s.keepalive > 0 && a.rounds < maxRounds(r)
+}
+
+// outcome waits for the end of the job.
+func (s *Server) outcome(r *http.Request, a wait) (*job.Job, error) {
+	ctx := r.Context()
 	switch {
 	case s.keepalive <= 0:
-	case round:
+	case s.goesRound(r, a):
 		var stop context.CancelFunc
 		ctx, stop = context.WithTimeoutCause(ctx, s.keepalive, errNextRound)
 		defer stop()
 	default:
-		k.start(s.keepalive)
+		x := exchangeOf(r)
+		x.alive.start(x.w, s.keepalive)
 	}
-	j, err := s.jobs.Wait(ctx, exchangeOf(r).owner, a.job, job.Beat{})
+	j, err := s.jobs.Wait(ctx, exchangeOf(r).owner, a.job, s.atLast(a))
 	if errors.Is(err, errNextRound) && s.draining.Load() {
 		// A next round would find nobody here. If the drain ends first, the client is told so, with a status.
-		j, err = s.jobs.Wait(patient, exchangeOf(r).owner, a.job, job.Beat{})
+		j, err = s.jobs.Wait(r.Context(), exchangeOf(r).owner, a.job, s.atLast(a))
 	}
-	s.part(r, line{a.job, a.token}, err)
-	if err != nil {
-		return nil, err
-	}
-	if round && s.keepalive > 0 {
-		k.start(max(s.keepalive-time.Since(began), newlinePause)) // most replies need no such sign
-	}
-	return j, nil
+	return j, err
 }
 
-// patiently bounds the wait for a job. The cause is what the caller is told, as Wait returns it.
-func (s *Server) patiently(ctx context.Context, a wait) (context.Context, context.CancelFunc) {
-	return context.WithDeadlineCause(ctx, a.until, &imagegen.Error{
+// atLast ends a wait whose time is over. A context with a deadline would do the same, and cost each of thousands who
+// wait 700 bytes.
+func (s *Server) atLast(a wait) job.Beat {
+	return job.Beat{Every: max(time.Until(a.until), 1), Func: func(context.Context) error { return s.overdue(a.job) }}
+}
+
+// overdue is what a caller is told whose wait took too long.
+func (s *Server) overdue(id job.ID) *imagegen.Error {
+	return &imagegen.Error{
 		Kind:    imagegen.KindGenerationTimeout,
-		Message: fmt.Sprintf("The picture was not ready within %s. The job goes on: read it at %s.", s.patience, jobPath(a.job)),
-	})
+		Message: fmt.Sprintf("The picture was not ready within %s. The job goes on: read it at %s.", s.patience, jobPath(id)),
+	}
 }
 
 // wait is a caller's wait for a job. One that was redirected comes back with all of it in its query, so that any API
@@ -216,12 +236,12 @@ func (s *Server) resume(f render) opening {
 	return func(w http.ResponseWriter, r *http.Request) (rest, error) {
 		q := r.URL.Query()
 		if !q.Has(paramJob) {
-			return nil, s.methodNotAllowed(w, r)
+			return rest{}, s.methodNotAllowed(w, r)
 		}
 		// The wait itself finds out whose job it is, or that there is none: it goes on where Redis is away meanwhile.
 		a := wait{job: job.ID(q.Get(paramJob)), until: time.Now().Add(s.patience), show: q}
 		if !jobLike.MatchString(string(a.job)) {
-			return nil, &imagegen.Error{Kind: imagegen.KindJobNotFound, Message: "there is no such job, or it has expired"}
+			return rest{}, &imagegen.Error{Kind: imagegen.KindJobNotFound, Message: "there is no such job, or it has expired"}
 		}
 		exchangeOf(r).hold(w, a.job)
 		if ms, err := strconv.ParseInt(q.Get(paramUntil), 10, 64); err == nil {
@@ -233,6 +253,6 @@ func (s *Server) resume(f render) opening {
 			a.rounds = max(n, 0)
 		}
 		a.token = s.join(r, a.job)
-		return func() error { return s.await(w, r, a, f) }, nil
+		return s.await(w, r, a, f), nil
 	}
 }

@@ -14,13 +14,17 @@ import (
 	"github.com/zimage-gateway/zimage-gateway/internal/job"
 )
 
-// exchange is what is known of one request and its reply. It travels in the context and is filled in on the way; only
-// the goroutine of the request touches it.
+// exchange is what is known of one request and its reply. It travels in the context and is filled in on the way; the parts
+// of the request touch it one after the other, and nobody else.
 type exchange struct {
 	requestID string
-	path      string // as the client wrote it
+	path      string        // as the client wrote it
+	r         *http.Request // as it is routed
 	start     time.Time
 	w         middleware.WrapResponseWriter
+	wait      func()            // see rest; nil: nothing is left of the request
+	then      func()            // what comes after the wait
+	alive     keepalive         // of a plain reply
 	key       *Key              // once authenticated
 	owner     string            // who has the key
 	digest    [sha256.Size]byte // of the body, where the request may be one of several
@@ -33,8 +37,12 @@ type exchange struct {
 
 type exchangeKey struct{}
 
-func withExchange(r *http.Request, x *exchange) *http.Request {
-	return r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+// begin prepares a request for its handler.
+func (x *exchange) begin(r *http.Request) {
+	x.requestID, x.path = requestID(r), r.URL.Path
+	x.r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+	x.r.URL = canonicalURL(r.URL)
+	x.w.Header().Set("X-Request-Id", x.requestID)
 }
 
 // exchangeOf returns the request's exchange. It panics outside of Server.ServeHTTP.

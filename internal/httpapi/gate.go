@@ -39,12 +39,8 @@ func newGate(places int) *gate {
 	return &gate{places: make(chan struct{}, places), closed: make(chan struct{})}
 }
 
-// pass calls f when it is its turn, and returns its error. It returns one of its own, and does not call f, where the
-// client goes away or Redis does.
+// pass calls f for who was let in, and returns its error.
 func (g *gate) pass(ctx context.Context, f func(context.Context) error) error {
-	if err := g.enter(ctx); err != nil {
-		return err
-	}
 	answered := true // where f panics, nothing is known of Redis
 	defer func() { g.leave(answered) }()
 	err := f(ctx)
@@ -52,12 +48,18 @@ func (g *gate) pass(ctx context.Context, f func(context.Context) error) error {
 	return err
 }
 
-func (g *gate) enter(ctx context.Context) error {
+// open lets somebody in at once, if there is a place and nobody stands there.
+func (g *gate) open() bool {
 	select {
 	case g.places <- struct{}{}:
-		return nil
+		return true
 	default:
+		return false
 	}
+}
+
+// enter waits until it is the caller's turn. It fails where the client goes away, or Redis does.
+func (g *gate) enter(ctx context.Context) error {
 	g.mu.Lock()
 	closed := g.closed
 	g.mu.Unlock()

@@ -92,9 +92,28 @@ func inField(err error, field string) error {
 	return &renamed
 }
 
-// submit makes a job of the request, or joins the one that it stands for, and names it in the reply. waitFor is how long
-// the caller stays on the line; a job of nobody's is one of a batch.
-func (s *Server) submit(w http.ResponseWriter, r *http.Request, o order, waitFor time.Duration) (job.Submission, error) {
+// submit makes a job of the request, or joins the one that it stands for, names it in the reply, and goes on with then.
+// waitFor is how long the caller stays on the line; a job of nobody's is one of a batch.
+func (s *Server) submit(
+	w http.ResponseWriter, r *http.Request, o order, waitFor time.Duration, then func(job.Submission) (rest, error),
+) (rest, error) {
+	n, err := s.newJob(r, o, waitFor)
+	if err != nil {
+		return rest{}, err
+	}
+	upload := o.upload != nil
+	if s.gate.open() {
+		return s.make(w, r, n, upload, nil, then)
+	}
+	// Thousands may stand at the gate, with little more than what is to be made.
+	return rest{
+		wait: func() { err = s.gate.enter(r.Context()) },
+		then: func() (rest, error) { return s.make(w, r, n, upload, err, then) },
+	}, nil
+}
+
+// newJob says what is to be made of a request, and stores the picture that it brought.
+func (s *Server) newJob(r *http.Request, o order, waitFor time.Duration) (job.New, error) {
 	x := exchangeOf(r)
 	n := job.New{
 		Owner: x.owner, Spec: o.spec, Class: job.ClassInteractive, Wish: o.wish, WaitFor: waitFor,
@@ -106,34 +125,43 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request, o order, waitFor
 	n.BaseURL = s.baseURL(r)
 	var err error
 	if n.Claim, err = x.claim(r); err != nil {
-		return job.Submission{}, err
+		return job.New{}, err
 	}
 	if o.upload != nil {
 		n.ID = job.NewID()
 		if err := s.files.Put(r.Context(), o.upload.name, string(n.ID), o.upload.picture); err != nil {
-			return job.Submission{}, &imagegen.Error{
+			return job.New{}, &imagegen.Error{
 				Kind: imagegen.KindQueueUnavailable, Message: "the picture could not be stored at the moment; please try again", Err: err,
 			}
 		}
 	}
+	return n, nil
+}
+
+// make makes the job of a request that was let through the gate; err is why it was not.
+func (s *Server) make(
+	w http.ResponseWriter, r *http.Request, n job.New, upload bool, err error, then func(job.Submission) (rest, error),
+) (rest, error) {
 	var sub job.Submission
-	err = s.gate.pass(r.Context(), func(ctx context.Context) (err error) {
-		sub, err = s.jobs.Submit(ctx, n)
-		return err
-	})
+	if err == nil {
+		err = s.gate.pass(r.Context(), func(ctx context.Context) (err error) {
+			sub, err = s.jobs.Submit(ctx, n)
+			return err
+		})
+	}
 	// Refused, or joined to a job that has the picture. Where nobody knows whether the job was made, that is found out later.
-	if o.upload != nil && sub.Job.ID != n.ID && (err == nil || imagegen.AsError(err).Kind != imagegen.KindQueueUnavailable) {
+	if upload && sub.Job.ID != n.ID && (err == nil || imagegen.AsError(err).Kind != imagegen.KindQueueUnavailable) {
 		s.discard(r.Context(), n.ID, discardTimeout)
 	}
 	setRate(w.Header(), sub.Rate)
 	if err != nil {
-		return job.Submission{}, err
+		return rest{}, err
 	}
 	if sub.Joined && n.Claim.Mode == job.ClaimByKey {
 		w.Header().Set("Idempotent-Replayed", "true")
 	}
-	x.hold(w, sub.Job.ID)
-	return sub, nil
+	exchangeOf(r).hold(w, sub.Job.ID)
+	return then(sub)
 }
 
 const (
@@ -161,19 +189,19 @@ func (x *exchange) hold(w http.ResponseWriter, id job.ID) {
 func (s *Server) chat(w http.ResponseWriter, r *http.Request) (rest, error) {
 	body, err := readBody(r)
 	if err != nil {
-		return nil, err
+		return rest{}, err
 	}
 	req, err := openai.DecodeChat(body)
 	if err != nil {
-		return nil, err
+		return rest{}, err
 	}
 	options := openai.ChatOptions{IncludeUsage: req.IncludeUsage, Images: req.Images}
 	if s.housekeeping && req.Text != nil {
-		return nil, s.chatText(w, r, req, options)
+		return rest{}, s.chatText(w, r, req, options)
 	}
 	o, err := s.order(r, req.Ask, req.Previous)
 	if err != nil {
-		return nil, err
+		return rest{}, err
 	}
 	options.Images = options.Images || o.images
 	if req.Stream {

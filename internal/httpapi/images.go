@@ -12,15 +12,15 @@ import (
 func (s *Server) generateImages(w http.ResponseWriter, r *http.Request) (rest, error) {
 	body, err := readBody(r)
 	if err != nil {
-		return nil, err
+		return rest{}, err
 	}
 	req, err := openai.DecodeImages(body)
 	if err != nil {
-		return nil, err
+		return rest{}, err
 	}
 	o, err := s.order(r, req.Ask, nil)
 	if err != nil {
-		return nil, err
+		return rest{}, err
 	}
 	return s.images(w, r, req, o, false)
 }
@@ -28,18 +28,18 @@ func (s *Server) generateImages(w http.ResponseWriter, r *http.Request) (rest, e
 func (s *Server) editImages(w http.ResponseWriter, r *http.Request) (rest, error) {
 	body, err := readBody(r)
 	if err != nil {
-		return nil, err
+		return rest{}, err
 	}
 	req, err := openai.DecodeEdit(r.Header.Get("Content-Type"), body)
 	if err != nil {
-		return nil, err
+		return rest{}, err
 	}
 	if req.Model == "" {
 		req.Model = s.firstEditor(exchangeOf(r).key).ID
 	}
 	o, err := s.order(r, req.Ask, nil)
 	if err != nil {
-		return nil, err
+		return rest{}, err
 	}
 	return s.images(w, r, req, o, true)
 }

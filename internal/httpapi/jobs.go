@@ -40,40 +40,39 @@ func pathID(r *http.Request) job.ID {
 	return job.ID(id)
 }
 
-func (s *Server) createJob(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) createJob(w http.ResponseWriter, r *http.Request) (rest, error) {
 	body, err := readBody(r)
 	if err != nil {
-		return err
+		return rest{}, err
 	}
 	req, err := openai.DecodeJob(body)
 	if err != nil {
-		return err
+		return rest{}, err
 	}
 	if err := s.mayTell(req.WebhookURL); err != nil {
-		return err
+		return rest{}, err
 	}
 	o, err := s.order(r, req.Ask, nil)
 	if err != nil {
-		return err
+		return rest{}, err
 	}
 	o.wish = job.Wish{Metadata: req.Metadata, WebhookURL: req.WebhookURL}
-	sub, err := s.submit(w, r, o, 0)
-	if err != nil {
-		return err
-	}
-	p := prefer(r)
-	if p.async {
-		p.applied(w)
-	}
-	j, err := s.poll(r, sub.Job, p.wait)
-	switch {
-	case err == nil:
-	case gone(r, err):
-		return err
-	default:
-		j = sub.Job // it goes on; a failure would have the client order it again
-	}
-	return s.accepted(w, r, j)
+	return s.submit(w, r, o, 0, func(sub job.Submission) (rest, error) {
+		p := prefer(r)
+		if p.async {
+			p.applied(w)
+		}
+		return s.poll(r, sub.Job, p.wait, func(j job.Job, err error) error {
+			switch {
+			case err == nil:
+			case gone(r, err):
+				return err
+			default:
+				j = sub.Job // it goes on; a failure would have the client order it again
+			}
+			return s.accepted(w, r, j)
+		})
+	})
 }
 
 // mayTell refuses a webhook that could not be delivered.
@@ -97,38 +96,39 @@ func (s *Server) accepted(w http.ResponseWriter, r *http.Request, j job.Job) err
 	return s.writeJob(w, r, http.StatusAccepted, j)
 }
 
-func (s *Server) getJob(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) getJob(w http.ResponseWriter, r *http.Request) (rest, error) {
 	patience, err := pollTime(r.URL.Query().Get("wait"))
 	if err != nil {
-		return err
+		return rest{}, err
 	}
 	x := exchangeOf(r)
 	j, err := s.jobs.Get(r.Context(), x.owner, pathID(r))
 	if err != nil {
-		return err
+		return rest{}, err
 	}
 	x.hold(w, j.ID)
-	if j, err = s.poll(r, j, patience); err != nil {
-		return err
-	}
-	return s.writeJob(w, r, http.StatusOK, j)
+	return s.poll(r, j, patience, func(j job.Job, err error) error { //nolint:contextcheck // the request has it
+		if err != nil {
+			return err
+		}
+		return s.writeJob(w, r, http.StatusOK, j)
+	})
 }
 
-// poll waits a while for a job's end, and returns it as it is then.
-func (s *Server) poll(r *http.Request, j job.Job, patience time.Duration) (job.Job, error) {
+// poll waits a while for a job's end, and goes on with the job as it is then.
+func (s *Server) poll(r *http.Request, j job.Job, patience time.Duration, then func(job.Job, error) error) (rest, error) {
 	if patience == 0 || j.Status.Terminal() {
-		return j, nil
+		return rest{}, then(j, nil)
 	}
-	ctx, cancel := context.WithTimeoutCause(r.Context(), patience, errPollOver)
-	defer cancel()
-	finished, err := s.jobs.Wait(ctx, j.Owner, j.ID, job.Beat{})
-	if errors.Is(err, errPollOver) {
-		return s.jobs.Get(r.Context(), j.Owner, j.ID)
-	}
-	if err != nil {
-		return job.Job{}, err
-	}
-	return *finished, nil
+	return s.atMost(r, patience, j.ID, func(finished *job.Job, err error) error {
+		switch {
+		case err == nil:
+			return then(*finished, nil)
+		case errors.Is(err, errPollOver):
+			return then(s.jobs.Get(r.Context(), j.Owner, j.ID))
+		}
+		return then(job.Job{}, err)
+	}), nil
 }
 
 func (s *Server) listJobs(w http.ResponseWriter, r *http.Request) error {
@@ -191,11 +191,11 @@ func (s *Server) deleteJob(w http.ResponseWriter, r *http.Request) error {
 
 // followJob streams the job's changes. A client that lost its connection says which one it saw last; one that saw the end
 // is told not to come again (https://html.spec.whatwg.org/multipage/server-sent-events.html).
-func (s *Server) followJob(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) followJob(w http.ResponseWriter, r *http.Request) (rest, error) {
 	ctx, x := r.Context(), exchangeOf(r)
 	j, err := s.jobs.Get(ctx, x.owner, pathID(r))
 	if err != nil {
-		return err
+		return rest{}, err
 	}
 	x.hold(w, j.ID)
 	seen, err := strconv.ParseInt(r.Header.Get("Last-Event-Id"), 10, 64)
@@ -204,11 +204,11 @@ func (s *Server) followJob(w http.ResponseWriter, r *http.Request) error {
 	}
 	if j.Status.Terminal() && seen == j.Version {
 		w.WriteHeader(http.StatusNoContent)
-		return nil
+		return rest{}, nil
 	}
 	out := openai.NewJobStream(s.beginStream(w, r))
 	if r.Method == http.MethodHead {
-		return nil // nothing of the stream would arrive
+		return rest{}, nil // nothing of the stream would arrive
 	}
 	var held time.Time
 	tell := func(o job.Outlook) error {
@@ -222,10 +222,15 @@ func (s *Server) followJob(w http.ResponseWriter, r *http.Request) error {
 		}
 		return out.Waiting(o)
 	}}
-	return s.jobs.Follow(ctx, x.owner, j.ID, seen, beat, func(now job.Job) error {
-		j = now
-		return tell(s.outlook(ctx, j))
-	})
+	return rest{
+		wait: func() {
+			err = s.jobs.Follow(ctx, x.owner, j.ID, seen, beat, func(now job.Job) error {
+				j = now
+				return tell(s.outlook(ctx, j))
+			})
+		},
+		then: func() (rest, error) { return rest{}, err },
+	}, nil
 }
 
 // writeJob answers with the job, and with when to look again if it is not finished.

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-chi/chi/v5/middleware"
+
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 	"github.com/zimage-gateway/zimage-gateway/internal/openai"
 )
@@ -17,17 +19,17 @@ const newlinePause = 10 * time.Second
 // keepalive keeps a plain reply alive through proxies that cut silent connections: after a while it sends status 200, and
 // then newlines, which JSON parsers skip. Its timer runs beside the handler, which may not touch the reply until stop.
 type keepalive struct {
-	x *exchange
-
 	mu        sync.Mutex
+	w         middleware.WrapResponseWriter
 	timer     *time.Timer // nil until start
 	committed bool
 	stopped   bool
 }
 
-func (k *keepalive) start(after time.Duration) {
+func (k *keepalive) start(w middleware.WrapResponseWriter, after time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.w = w
 	k.timer = time.AfterFunc(after, k.beat)
 }
 
@@ -39,13 +41,13 @@ func (k *keepalive) beat() {
 	}
 	if !k.committed {
 		k.committed = true
-		setJSON(k.x.w.Header())
-		k.x.w.WriteHeader(http.StatusOK)
+		setJSON(k.w.Header())
+		k.w.WriteHeader(http.StatusOK)
 	}
-	allowTime(k.x.w, 1)
+	allowTime(k.w, 1)
 	// A client that is gone ends the request's context, and with it the wait.
-	if _, err := k.x.w.Write([]byte{'\n'}); err == nil {
-		_ = http.NewResponseController(k.x.w.Unwrap()).Flush()
+	if _, err := k.w.Write([]byte{'\n'}); err == nil {
+		_ = http.NewResponseController(k.w.Unwrap()).Flush()
 	}
 	k.timer.Reset(newlinePause)
 }

@@ -1,24 +1,21 @@
 package httpapi
 
 import (
-	"net/http"
 	"net/url"
 	"strings"
 )
 
-// withCanonicalPath returns the request with the one form of its path that is routed. Clients build paths from base URLs
-// with and without /v1, double it, and leave slashes at either end; none of them follows a redirect of a POST.
-func withCanonicalPath(r *http.Request) *http.Request {
-	u := *r.URL
+// canonicalURL returns the URL of a request with the one form of its path that is routed. Clients build paths from base
+// URLs with and without /v1, double it, and leave slashes at either end; none of them follows a redirect of a POST.
+func canonicalURL(of *url.URL) *url.URL {
+	u := *of
 	// The escaped form is the one to route on: the slash in /v1/models/a%2Fb belongs to the id.
-	u.RawPath = canonicalPath(r.URL.EscapedPath())
+	u.RawPath = canonicalPath(of.EscapedPath())
 	u.Path = u.RawPath
 	if plain, err := url.PathUnescape(u.RawPath); err == nil {
 		u.Path = plain
 	}
-	out := *r
-	out.URL = &u
-	return &out
+	return &u
 }
 
 // canonicalPath maps /v1/X, /X and /v1/v1/X to /v1/X, and leaves the pages that are not part of the API where they are.

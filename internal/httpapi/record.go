@@ -19,41 +19,42 @@ import (
 // statusClientGone is what log and metrics say of a request whose client did not wait for the reply.
 const statusClientGone = 499
 
-// record sees to it that the request has its line in the log and is counted.
-func (s *Server) record(next http.Handler) http.Handler {
+// route notes what the request was routed to, before the router takes that back.
+func route(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer s.report(r) // deferred for the sake of http.ErrAbortHandler
+		x, routed := exchangeOf(r), chi.RouteContext(r.Context())
+		defer func() { // deferred for the sake of handlers that panic
+			if x.route == "" {
+				x.route = routed.RoutePattern()
+			}
+		}()
 		next.ServeHTTP(w, r)
 	})
 }
 
-// report never writes paths, prompts or keys: a path may hold what a client pasted into its base URL.
-func (s *Server) report(r *http.Request) {
-	x := exchangeOf(r)
+// report logs and counts a request. It never writes paths, prompts or keys: a path may hold what a client pasted into its
+// base URL.
+func (s *Server) report(x *exchange) {
 	took := time.Since(x.start)
-	route, method, status := x.summary(r)
+	route, method, status := x.summary()
 	if s.metrics != nil {
 		s.metrics.RequestDone(route, method, status, took)
 	}
-	attrs := []slog.Attr{
+	attrs := append(make([]slog.Attr, 0, 12),
 		slog.String("request_id", x.requestID), slog.String("method", method), slog.String("route", route),
 		slog.Int("status", status), slog.Int64("duration_ms", took.Milliseconds()),
-		slog.String("client", s.clientAddress(r)),
-	}
-	s.log.LogAttrs(r.Context(), level(route, status), "request", append(attrs, x.details()...)...)
+		slog.String("client", s.clientAddress(x.r)))
+	s.log.LogAttrs(x.r.Context(), level(route, status), "request", x.details(attrs)...)
 }
 
-func (x *exchange) summary(r *http.Request) (route, method string, status int) {
+func (x *exchange) summary() (route, method string, status int) {
 	route = x.route
-	if route == "" {
-		route = chi.RouteContext(r.Context()).RoutePattern()
-	}
 	if route == "" {
 		route = "unmatched"
 	}
 	method = "other"
-	if slices.Contains([]string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}, r.Method) {
-		method = r.Method
+	if slices.Contains([]string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}, x.r.Method) {
+		method = x.r.Method
 	}
 	switch {
 	case x.status != 0:
@@ -66,9 +67,8 @@ func (x *exchange) summary(r *http.Request) (route, method string, status int) {
 	return route, method, status
 }
 
-// details returns what only some requests have.
-func (x *exchange) details() []slog.Attr {
-	var attrs []slog.Attr
+// details appends what only some requests have.
+func (x *exchange) details(attrs []slog.Attr) []slog.Attr {
 	if x.owner != "" {
 		attrs = append(attrs, slog.String("owner", x.owner[:8]))
 	}
@@ -118,33 +118,31 @@ func (s *Server) clientAddress(r *http.Request) string {
 	return host
 }
 
-// recoverPanic answers a panic with a 500.
-func (s *Server) recoverPanic(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer s.catch(w, r)
-		next.ServeHTTP(w, r)
-	})
-}
-
-// catch is deferred. If a reply has begun it breaks the connection: half of one must not look whole.
-func (s *Server) catch(w http.ResponseWriter, r *http.Request) {
+// catch is deferred, and answers a panic with a 500. If a reply has begun it breaks the connection: half of one must not
+// look whole.
+func (s *Server) catch(x *exchange) {
 	v := recover()
 	if v == nil {
 		return
 	}
+	x.wait = nil
+	x.alive.stop()
+	stack := []byte(nil)
+	if b, ok := v.(*brokenWait); ok {
+		v, stack = b.value, b.stack
+	}
 	if v == http.ErrAbortHandler { //nolint:errorlint // net/http compares by identity too
 		panic(v)
 	}
-	x, stack := exchangeOf(r), debug.Stack()
-	if p, ok := v.(panicApart); ok {
-		v, stack = p.value, p.stack
+	if stack == nil {
+		stack = debug.Stack()
 	}
-	s.log.LogAttrs(r.Context(), slog.LevelError, "panic", slog.String("request_id", x.requestID),
+	s.log.LogAttrs(x.r.Context(), slog.LevelError, "panic", slog.String("request_id", x.requestID),
 		slog.Any("panic", v), slog.String("stack", string(stack)))
 	x.err = &imagegen.Error{Kind: imagegen.KindInternal, Err: fmt.Errorf("panic: %v", v)}
 	if x.w.Status() != 0 {
 		x.status = http.StatusInternalServerError
 		panic(http.ErrAbortHandler)
 	}
-	s.fail(w, r, x.err)
+	s.fail(x.w, x.r, x.err)
 }

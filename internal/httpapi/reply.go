@@ -104,10 +104,17 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 	if err != nil {
 		return err
 	}
-	setJSON(w.Header())
+	h := w.Header()
+	setJSON(h)
+	h.Set("Content-Length", strconv.Itoa(len(b)))
 	w.WriteHeader(status)
 	allowTime(w, len(b))
-	if _, err := w.Write(b); err != nil { //nolint:gosec // G705: it is JSON, and says so
+	_, err = w.Write(b) //nolint:gosec // G705: it is JSON, and says so
+	if err == nil {
+		// Not left to net/http: it would write the header on the connection's own goroutine, whose stack that doubles for good.
+		err = http.NewResponseController(w).Flush()
+	}
+	if err != nil {
 		return errors.Join(errClientGone, err)
 	}
 	return nil

@@ -18,33 +18,29 @@ const pollAfter = time.Second
 func (s *Server) createResponse(w http.ResponseWriter, r *http.Request) (rest, error) {
 	body, err := readBody(r)
 	if err != nil {
-		return nil, err
+		return rest{}, err
 	}
 	req, err := openai.DecodeResponses(body)
 	if err != nil {
-		return nil, err
+		return rest{}, err
 	}
 	if s.housekeeping && req.Text != nil {
-		return nil, s.responseText(w, r, req)
+		return rest{}, s.responseText(w, r, req)
 	}
 	o, err := s.order(r, req.Ask, req.Previous)
 	if err != nil {
-		return nil, err
+		return rest{}, err
 	}
 	o.wish = job.Wish{Metadata: req.Metadata, Background: req.Background}
 	switch {
 	case req.Stream:
-		sub, err := s.submit(w, r, o, s.patience)
-		if err != nil {
-			return nil, err
-		}
-		return func() error { return s.streamResponse(w, r, sub, -1) }, nil
+		return s.submit(w, r, o, s.patience, func(sub job.Submission) (rest, error) {
+			return s.streamResponse(w, r, sub, -1), nil
+		})
 	case req.Background:
-		sub, err := s.submit(w, r, o, 0)
-		if err != nil {
-			return nil, err
-		}
-		return nil, s.writeResponse(w, r, sub.Job)
+		return s.submit(w, r, o, 0, func(sub job.Submission) (rest, error) {
+			return rest{}, s.writeResponse(w, r, sub.Job)
+		})
 	}
 	return s.plain(w, r, o, url.Values{}, s.renderResponse)
 }
@@ -72,25 +68,25 @@ func (s *Server) renderResponse(ctx context.Context, j job.Job, _ url.Values) (a
 	return openai.NewResponse(j, contents), nil
 }
 
-func (s *Server) getResponse(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) getResponse(w http.ResponseWriter, r *http.Request) (rest, error) {
 	j, err := s.jobOfResponse(w, r, s.jobs.Get)
 	if err != nil {
-		return err
+		return rest{}, err
 	}
 	q := r.URL.Query()
 	if q.Get("stream") != "true" {
-		return s.writeResponse(w, r, j)
+		return rest{}, s.writeResponse(w, r, j)
 	}
 	after := -1
 	if text := q.Get("starting_after"); text != "" {
 		if after, err = strconv.Atoi(text); err != nil {
-			return &imagegen.Error{
+			return rest{}, &imagegen.Error{
 				Kind: imagegen.KindInvalidValue, Param: "starting_after", Message: "starting_after must be the sequence_number of an event",
 			}
 		}
 	}
 	// A client that lost its stream is back on the line.
-	return s.streamResponse(w, r, job.Submission{Job: j, Token: s.join(r, j.ID)}, after)
+	return s.streamResponse(w, r, job.Submission{Job: j, Token: s.join(r, j.ID)}, after), nil
 }
 
 func (s *Server) cancelResponse(w http.ResponseWriter, r *http.Request) error {
@@ -130,6 +126,6 @@ func (s *Server) writeResponse(w http.ResponseWriter, r *http.Request, j job.Job
 	return writeJSON(w, http.StatusOK, openai.NewResponse(j, contents))
 }
 
-func (s *Server) streamResponse(w http.ResponseWriter, r *http.Request, sub job.Submission, after int) error {
+func (s *Server) streamResponse(w http.ResponseWriter, r *http.Request, sub job.Submission, after int) rest {
 	return s.stream(r, sub, openai.NewResponseStream(s.beginStream(w, r), after), anyContents)
 }

@@ -181,8 +181,8 @@ func (s *Server) Drain() { s.draining.Store(true) }
 
 func (s *Server) routes(origins []string) *chi.Mux {
 	m := chi.NewRouter()
-	// The log is outside of the recovery, so that a request that panicked has its line, and with it a 500.
-	m.Use(s.record, s.recoverPanic, cors(origins), preflight, middleware.GetHead)
+	// None of these may do anything after a handler but the first: see serve.
+	m.Use(route, cors(origins), preflight, middleware.GetHead)
 	m.Get("/", s.handle(s.getLanding))
 	m.Get("/healthz", s.handle(s.getHealth))
 	m.Get("/openapi.json", s.handle(s.getOpenAPI))
@@ -200,13 +200,13 @@ func (s *Server) routes(origins []string) *chi.Mux {
 		m.Get(editsPath, s.handleLong(s.resume(s.renderImages)))
 		m.Post(responsesPath, s.handleLong(s.createResponse))
 		m.Get(responsesPath, s.handleLong(s.resume(s.renderResponse)))
-		m.Get("/v1/responses/{id}", s.handle(s.getResponse))
+		m.Get("/v1/responses/{id}", s.handleLong(s.getResponse))
 		m.Post("/v1/responses/{id}/cancel", s.handle(s.cancelResponse))
-		m.Post("/v1/jobs", s.handle(s.createJob))
+		m.Post("/v1/jobs", s.handleLong(s.createJob))
 		m.Get("/v1/jobs", s.handle(s.listJobs))
-		m.Get("/v1/jobs/{id}", s.handle(s.getJob))
+		m.Get("/v1/jobs/{id}", s.handleLong(s.getJob))
 		m.Delete("/v1/jobs/{id}", s.handle(s.deleteJob))
-		m.Get("/v1/jobs/{id}/events", s.handle(s.followJob))
+		m.Get("/v1/jobs/{id}/events", s.handleLong(s.followJob))
 		m.Post("/v1/jobs/{id}/cancel", s.handle(s.cancelJob))
 	})
 	// Who has no key is not told which paths exist.
@@ -217,12 +217,5 @@ func (s *Server) routes(origins []string) *chi.Mux {
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{
-		requestID: requestID(r),
-		path:      r.URL.Path,
-		start:     time.Now(),
-		w:         middleware.NewWrapResponseWriter(w, r.ProtoMajor),
-	}
-	x.w.Header().Set("X-Request-Id", x.requestID)
-	s.mux.ServeHTTP(x.w, withExchange(withCanonicalPath(r), x))
+	s.serve(&exchange{start: time.Now(), w: middleware.NewWrapResponseWriter(w, r.ProtoMajor)}, r)
 }

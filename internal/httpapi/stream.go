@@ -28,28 +28,22 @@ func (s *Server) beginStream(w http.ResponseWriter, r *http.Request) io.Writer {
 
 // streamChat opens a chat call that is answered as events. A refused job still has its own status.
 func (s *Server) streamChat(w http.ResponseWriter, r *http.Request, o order, options openai.ChatOptions) (rest, error) {
-	sub, err := s.submit(w, r, o, s.patience)
-	if err != nil {
-		return nil, err
-	}
-	out := openai.NewChatStream(s.beginStream(w, r), sub.Job, options)
-	return func() error { return s.stream(r, sub, out, noContents) }, nil
+	return s.submit(w, r, o, s.patience, func(sub job.Submission) (rest, error) {
+		return s.stream(r, sub, openai.NewChatStream(s.beginStream(w, r), sub.Job, options), noContents), nil
+	})
 }
 
 // streamImages opens an images call that is answered as events.
 func (s *Server) streamImages(
 	w http.ResponseWriter, r *http.Request, o order, edit bool, format openai.ResponseFormat,
 ) (rest, error) {
-	sub, err := s.submit(w, r, o, s.patience)
-	if err != nil {
-		return nil, err
-	}
 	need := noContents
 	if format.Needs() {
 		need = allContents
 	}
-	out := openai.NewImageStream(s.beginStream(w, r), edit, format)
-	return func() error { return s.stream(r, sub, out, need) }, nil
+	return s.submit(w, r, o, s.patience, func(sub job.Submission) (rest, error) {
+		return s.stream(r, sub, openai.NewImageStream(s.beginStream(w, r), edit, format), need), nil
+	})
 }
 
 // signs of life of a stream.
@@ -75,14 +69,23 @@ const (
 	allContents      // none is a failure
 )
 
-// stream writes all of a stream.
-func (s *Server) stream(r *http.Request, sub job.Submission, out events, n need) error {
-	j := sub.Job
-	err := out.Start(j)
+// stream begins a stream, and waits for what there is to be written to it.
+func (s *Server) stream(r *http.Request, sub job.Submission, out events, n need) rest {
 	var finished *job.Job
-	if err == nil {
-		finished, err = s.follow(r.Context(), out, j)
+	err := out.Start(sub.Job)
+	return rest{
+		wait: func() {
+			if err == nil {
+				finished, err = s.follow(r.Context(), out, sub.Job)
+			}
+		},
+		then: func() (rest, error) { return rest{}, s.finish(r, sub, finished, err, out, n) },
 	}
+}
+
+// finish writes the end of a stream, whose wait brought the job as it ended, or failed.
+func (s *Server) finish(r *http.Request, sub job.Submission, finished *job.Job, err error, out events, n need) error {
+	j := sub.Job
 	s.part(r, line{j.ID, sub.Token}, err)
 	if err == nil {
 		j = *finished
@@ -108,7 +111,7 @@ func (s *Server) stream(r *http.Request, sub job.Submission, out events, n need)
 
 // follow waits for the job and shows signs of life meanwhile.
 func (s *Server) follow(ctx context.Context, out signs, j job.Job) (*job.Job, error) {
-	ctx, cancel := s.patiently(ctx, wait{job: j.ID, until: time.Now().Add(s.patience)})
+	ctx, cancel := context.WithTimeoutCause(ctx, s.patience, s.overdue(j.ID))
 	defer cancel()
 	spoke := time.Now()
 	return s.jobs.Wait(ctx, j.Owner, j.ID, job.Beat{Every: s.pause, Func: func(ctx context.Context) error {

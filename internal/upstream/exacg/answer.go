@@ -48,7 +48,7 @@ func parse(body []byte) reply {
 func errorText(errField, messageField json.RawMessage) string {
 	first, second := str(errField), str(messageField)
 	var object map[string]json.RawMessage
-	if json.Unmarshal(errField, &object) == nil {
+	if bytes.HasPrefix(errField, []byte("{")) && json.Unmarshal(errField, &object) == nil {
 		first = str(object["message"])
 	}
 	switch {
@@ -64,7 +64,7 @@ func errorText(errField, messageField json.RawMessage) string {
 // str is the string in raw, or empty for any other value.
 func str(raw json.RawMessage) string {
 	var s string
-	if json.Unmarshal(raw, &s) != nil {
+	if !bytes.HasPrefix(raw, []byte(`"`)) || json.Unmarshal(raw, &s) != nil { // a mistake costs more than the look
 		return ""
 	}
 	return strings.TrimFunc(s, unicode.IsSpace)
