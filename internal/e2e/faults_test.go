@@ -58,7 +58,7 @@ func TestAPIKilledBeforeItQueuedTheTasks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := store.Create(t.Context(), id, job.New{Owner: "gone", Spec: spec, Class: job.ClassInteractive}, []string{job.QueueName(spec.Upstreams[0], job.LaneExpress)}, "", nil); err != nil {
+	if _, err := store.Create(t.Context(), id, job.New{Owner: "gone", Spec: spec, Class: job.ClassInteractive}, []string{job.QueueName(spec.Upstreams[0], job.LaneExpress)}, ""); err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()

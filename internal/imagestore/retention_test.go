@@ -29,9 +29,9 @@ func TestDrawnPicturesGoWithTheirJob(t *testing.T) {
 				URL: url, Redis: client, Keeper: jobs, Retention: max(retention, firstLook), Log: slog.New(slog.DiscardHandler),
 			}
 			id := job.NewID()
-			_, _, err := jobs.Create(t.Context(), id, job.New{
+			_, err := jobs.Create(t.Context(), id, job.New{
 				Owner: "owner", Class: job.ClassInteractive, Spec: imagegen.Spec{Model: "Z-Image", Seeds: []uint32{1}},
-			}, []string{"exacg-express"}, "", nil)
+			}, []string{"exacg-express"}, "")
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -53,7 +53,7 @@ func TestLanes(t *testing.T) {
 			submit(t, s, n)
 			got := map[string]int{}
 			for range n.Spec.N() {
-				got[strings.TrimPrefix((<-s.queue.tasks).Queue, "exacg-")]++
+				got[strings.TrimPrefix(s.queue.next(t).Queue, "exacg-")]++
 			}
 			return got
 		}
@@ -157,7 +157,7 @@ func TestWhatCountsAsWaiting(t *testing.T) {
 		n := newJob(1, 2)
 		n.Limits.ImagesPerDay = 10
 		made := submit(t, s, n)
-		first, second := <-s.queue.tasks, <-s.queue.tasks
+		first, second := s.queue.next(t), s.queue.next(t)
 		want := func(what string, waiting, today int64) {
 			t.Helper()
 			got := [3]int64{s.waiting(t)[0], s.waiting(t)[1], s.client.ZCard(t.Context(), "zimage:{admission}:today:owner").Val()}
@@ -223,7 +223,7 @@ func TestCancellingDoesNotRefundWhatWasSent(t *testing.T) {
 	n := newJob(1, 2)
 	n.Limits.ImagesPerDay = 2
 	made := submit(t, s, n)
-	if _, err := s.store.Start(t.Context(), <-s.queue.tasks, "call", "exacg", options); err != nil {
+	if _, err := s.store.Start(t.Context(), s.queue.next(t), "call", "exacg", options); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.service.Cancel(t.Context(), "owner", made.ID); err != nil {
@@ -245,7 +245,7 @@ func TestSweepCountsWhatWaitsAgain(t *testing.T) {
 		submit(t, s, newJob(1))
 		short := options
 		short.MarkTTL = time.Millisecond
-		if _, err := s.store.Start(t.Context(), <-s.queue.tasks, "call", "exacg", short); err != nil {
+		if _, err := s.store.Start(t.Context(), s.queue.next(t), "call", "exacg", short); err != nil {
 			t.Fatal(err)
 		}
 		r := record{t: t, store: s.store, client: s.client}

@@ -21,8 +21,8 @@ import (
 type noQueue struct{}
 
 func (noQueue) Enqueue(context.Context, ...job.Task) error { return nil }
-func (noQueue) Append(context.Context, redis.Pipeliner, ...job.Task) (func(context.Context) error, error) {
-	return func(context.Context) error { return nil }, nil
+func (noQueue) Insert(context.Context, []job.Task, ...string) (job.Insert, error) {
+	return job.Insert{Lua: "local function enqueue() end\n"}, nil
 }
 func (noQueue) Remove(context.Context, ...job.Task) error { return nil }
 func (noQueue) Outlook(_ context.Context, tasks ...job.Task) ([]int, job.Paces, error) {

@@ -63,8 +63,8 @@ func TestOneKeyMakesOneJob(t *testing.T) {
 						made++
 					}
 				}
-				if made != 1 || len(s.queue.tasks) != 1 {
-					t.Errorf("%d callers made a job, %d tasks are queued; want 1 and 1", made, len(s.queue.tasks))
+				if made != 1 || s.queue.length(t) != 1 {
+					t.Errorf("%d callers made a job, %d tasks are queued; want 1 and 1", made, s.queue.length(t))
 				}
 			})
 		})

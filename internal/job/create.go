@@ -24,34 +24,44 @@ var errTooLate = errors.New("redis answered too late")
 // token is the caller's that stays on the line for n.WaitFor; empty: none does. Either the record is written within about
 // a second and a half, or it never will be: a caller that got an error may tell its own that there is no job.
 //
-// What follow adds is sent in the same round trip, to be done after that; sent says whether it was. In a Redis Cluster,
-// whose nodes know no common order, it is not.
-func (s *Store) Create(
-	ctx context.Context, id ID, n New, queues []string, token string, follow func(redis.Pipeliner) error,
-) (at time.Time, sent bool, err error) {
-	texts, err := encodeNew(n)
+// It queues nothing: [Service.Submit] does.
+func (s *Store) Create(ctx context.Context, id ID, n New, queues []string, token string) (at time.Time, err error) {
+	fields, err := newFields(n, queues)
 	if err != nil {
-		return at, false, fmt.Errorf("create job %s: %w", id, err)
+		return at, fmt.Errorf("create job %s: %w", id, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, createTimeout)
 	defer cancel()
 	err = s.inTime(ctx, func(notAfter int64) (ok bool, now time.Time, err error) {
-		ok, at, sent, err = s.create(ctx, id, n, texts, queues, token, notAfter, follow)
+		ok, at, err = s.create(ctx, id, n, fields, token, notAfter)
 		return ok, at, err
 	})
 	if err != nil {
-		return at, false, fmt.Errorf("create job %s: %w", id, err)
+		return at, fmt.Errorf("create job %s: %w", id, err)
 	}
-	return at, sent, nil
+	return at, nil
 }
 
-func encodeNew(n New) (texts [2]string, err error) {
+// newFields returns the fields of a new record and their values.
+func newFields(n New, queues []string) ([]any, error) {
 	spec, err1 := json.Marshal(n.Spec)
 	wish, err2 := json.Marshal(n.Wish)
 	if err := errors.Join(err1, err2); err != nil {
-		return texts, fmt.Errorf("encode: %w", err)
+		return nil, fmt.Errorf("encode: %w", err)
 	}
-	return [2]string{string(spec), string(wish)}, nil
+	fields := []any{
+		"status", string(StatusQueued), "owner", n.Owner, "class", string(n.Class), "spec", spec, "wish", wish, "v", 1,
+	}
+	if n.Spec.N() != 1 {
+		fields = append(fields, "n", n.Spec.N())
+	}
+	if n.WebhookURL != "" {
+		fields = append(fields, "hook", "wanted")
+	}
+	for i, q := range queues {
+		fields = append(fields, pictureField("q", i), q)
+	}
+	return fields, nil
 }
 
 // inTime runs a script that does nothing after a latest moment of Redis' clock, and says then what time it is. It returns
@@ -77,55 +87,29 @@ func (s *Store) inTime(ctx context.Context, run func(notAfter int64) (ok bool, n
 }
 
 func (s *Store) create(
-	ctx context.Context, id ID, n New, texts [2]string, queues []string, token string, notAfter int64, follow func(redis.Pipeliner) error,
-) (ok bool, at time.Time, sent bool, err error) {
-	args := []any{
-		notAfter, token, n.WaitFor.Milliseconds(), "status", string(StatusQueued), "owner", n.Owner, "class", string(n.Class),
-		"spec", texts[0], "wish", texts[1], "v", 1,
-	}
-	if n.Spec.N() != 1 {
-		args = append(args, "n", n.Spec.N())
-	}
-	if n.WebhookURL != "" {
-		args = append(args, "hook", "wanted")
-	}
-	for i, q := range queues {
-		args = append(args, pictureField("q", i), q)
-	}
+	ctx context.Context, id ID, n New, fields []any, token string, notAfter int64,
+) (ok bool, at time.Time, err error) {
+	args := append([]any{notAfter, token, n.WaitFor.Milliseconds()}, fields...)
 	// The id is listed before the record exists: a record the sweeper does not know of would be lost with its task.
 	listed := redis.Z{Score: float64(notAfter), Member: string(id)}
-	pipe := s.client.Pipeline()
-	lists := []*redis.IntCmd{pipe.ZAdd(ctx, openKey, listed), pipe.ZAdd(ctx, ownerKey(n.Owner), listed)}
-	cmd := createScript.EvalSha(ctx, pipe, []string{recordKey(id)}, args...)
-	if follow != nil && !s.cluster {
-		if err := follow(pipe); err != nil {
-			return false, at, false, err
-		}
-		sent = true
-	}
-	_, _ = pipe.Exec(ctx) // what follows tells its own errors
-	if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
-		// Its tasks may have been taken, and found without a record, by now: they are queued again.
-		cmd, sent = createScript.Eval(ctx, s.client, []string{recordKey(id)}, args...), false
-	}
-	if err := errors.Join(lists[0].Err(), lists[1].Err(), cmd.Err()); err != nil {
-		return false, at, false, fmt.Errorf("write record: %w", err)
+	cmd, err := s.withScript(ctx, createScript, recordKey(id), args, func(pipe redis.Pipeliner) {
+		pipe.ZAdd(ctx, openKey, listed)
+		pipe.ZAdd(ctx, ownerKey(n.Owner), listed)
+	})
+	if err != nil {
+		return false, at, fmt.Errorf("write record: %w", err)
 	}
 	got, err := cmd.Int64Slice()
 	if err != nil || len(got) != 2 {
-		return false, at, false, fmt.Errorf("write record: unexpected reply: %w", errors.Join(err, errShape))
+		return false, at, fmt.Errorf("write record: unexpected reply: %w", errors.Join(err, errShape))
 	}
-	return got[0] == 1, time.UnixMilli(got[1]), sent, nil
+	return got[0] == 1, time.UnixMilli(got[1]), nil
 }
 
-// learnClock asks Redis for its time, once. It also has Redis learn the script that writes records: a task that is queued
-// behind one that is not known may be taken, and dropped, before there is a record.
+// learnClock asks Redis for its time, once.
 func (s *Store) learnClock(ctx context.Context) error {
 	if s.skewKnown.Load() {
 		return nil
-	}
-	if err := createScript.Load(ctx, s.client).Err(); err != nil {
-		return fmt.Errorf("load the script that writes records: %w", err)
 	}
 	at, err := s.client.Time(ctx).Result()
 	if err != nil {
@@ -138,3 +122,31 @@ func (s *Store) learnClock(ctx context.Context) error {
 
 // clockSkew returns how far Redis' clock is ahead of ours, as far as is known.
 func (s *Store) clockSkew() time.Duration { return time.Duration(s.skew.Load()) * time.Millisecond }
+
+// luaRecord defines record(): it writes a new job's record, of the fields from ARGV[first] on and their values, with the
+// caller that stays on the line for some time, if its token is not "".
+const luaRecord = `
+local function record(key, at, ms, token, stays, first)
+  if token ~= "" then
+    ARGV[#ARGV + 1] = "w:" .. token
+    ARGV[#ARGV + 1] = str(at + tonumber(stays))
+  end
+  redis.call("HSET", key, "created", ms, unpack(ARGV, first))
+end
+`
+
+// createScript writes a record, unless it comes too late: a command that Redis finds in its socket after a stall must
+// not make a job whose caller was told long ago that there is none.
+//
+//	KEYS[1] record
+//	ARGV    not after (unix ms), token of the caller on the line or "", how long it stays (ms), fields of the record and
+//	        their values
+//	returns {1, created ms}; {0, now ms} when too late. Running it again is harmless.
+var createScript = redis.NewScript(luaNow + luaRecord + `
+local at, ms = now()
+if at > tonumber(ARGV[1]) then return {0, at} end
+local created = redis.call("HGET", KEYS[1], "created")
+if created then return {1, tonumber(created)} end
+record(KEYS[1], at, ms, ARGV[2], ARGV[3], 4)
+return {1, at}
+`)

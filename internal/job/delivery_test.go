@@ -54,7 +54,7 @@ func TestEndsAreTold(t *testing.T) {
 			redistest.Both(t, func(t *testing.T, url string) {
 				s := newSystem(t, url)
 				j := submit(t, s, told(1))
-				task := <-s.queue.tasks
+				task := s.queue.next(t)
 				if _, due, err := s.store.BeginDelivery(t.Context(), j.ID); err != nil || due {
 					t.Errorf("before the end: due %t, %v", due, err)
 				}
@@ -87,11 +87,11 @@ func TestCancelQueuesTheWebhook(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t, redistest.URL(t))
 	j := submit(t, s, told(1))
-	<-s.queue.tasks
+	s.queue.next(t)
 	if _, err := s.service.Cancel(t.Context(), "owner", j.ID); err != nil {
 		t.Fatal(err)
 	}
-	if task := <-s.queue.tasks; task != job.WebhookTask(j.ID) {
+	if task := s.queue.next(t); task != job.WebhookTask(j.ID) {
 		t.Errorf("queued %+v", task)
 	}
 }
@@ -102,7 +102,7 @@ func TestSweepQueuesLostWebhooks(t *testing.T) {
 	redistest.Both(t, func(t *testing.T, url string) {
 		s := newSystem(t, url)
 		j := submit(t, s, told(1))
-		draw(t, s.store, <-s.queue.tasks)
+		draw(t, s.store, s.queue.next(t))
 		r := record{t: t, store: s.store, client: s.client}
 		if f := sweep(t, r, false); len(f.queued) != 0 || len(f.asked) != 1 {
 			t.Errorf("looked for %v, queued %v", f.asked, f.queued)
@@ -127,7 +127,7 @@ func TestDeliveriesOutliveTheRetention(t *testing.T) {
 		s := newSystem(t, url)
 		short := job.NewStore(s.client, time.Millisecond)
 		j := submit(t, s, told(1))
-		draw(t, short, <-s.queue.tasks)
+		draw(t, short, s.queue.next(t))
 		waitUntil(t, "the retention is over", func() bool {
 			_, err := short.Get(t.Context(), j.ID)
 			return errors.Is(err, job.ErrNotFound)
@@ -152,11 +152,11 @@ func TestDeleteTellsNobody(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t, redistest.URL(t))
 	j := submit(t, s, told(1))
-	<-s.queue.tasks
+	s.queue.next(t)
 	if err := s.service.Delete(t.Context(), "owner", j.ID); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(s.queue.tasks); n != 0 {
+	if n := s.queue.length(t); n != 0 {
 		t.Errorf("%d tasks are queued", n)
 	}
 }

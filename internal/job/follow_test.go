@@ -57,7 +57,7 @@ func TestFollow(t *testing.T) {
 			return j.Version
 		}
 		want(job.StatusQueued, 0)
-		first, second := <-s.queue.tasks, <-s.queue.tasks
+		first, second := s.queue.next(t), s.queue.next(t)
 		begin := func(task job.Task) {
 			t.Helper()
 			if _, err := s.store.Start(t.Context(), task, "call", "exacg", options); err != nil {
@@ -156,7 +156,7 @@ func TestOutlook(t *testing.T) {
 			s := newSystem(t, redistest.Mini(t))
 			s.queue.places, s.queue.pace = c.places, c.pace
 			drawn := submit(t, s, newJob(1))
-			draw(t, s.store, <-s.queue.tasks)
+			draw(t, s.store, s.queue.next(t))
 			drawn, err := s.store.Get(t.Context(), drawn.ID)
 			if err != nil {
 				t.Fatal(err)
@@ -256,7 +256,7 @@ func TestOnlyFollowersHearOfWhatIsNotTheEnd(t *testing.T) {
 			}
 		}
 		alone := submit(t, s, newJob(1))
-		draw(t, s.store, <-s.queue.tasks)
+		draw(t, s.store, s.queue.next(t))
 		hear(alone.ID, "completed")
 
 		followed, enough := submit(t, s, newJob(1)), errors.New("enough")
@@ -264,7 +264,7 @@ func TestOnlyFollowersHearOfWhatIsNotTheEnd(t *testing.T) {
 		if !errors.Is(err, enough) {
 			t.Fatal(err)
 		}
-		draw(t, s.store, <-s.queue.tasks)
+		draw(t, s.store, s.queue.next(t))
 		hear(followed.ID, "in_progress", "completed")
 	})
 }

@@ -105,7 +105,7 @@ func TestDroppingAJob(t *testing.T) {
 		}, always, job.StatusQueued},
 		"it has started": {func(t *testing.T, s system, sub job.Submission) {
 			t.Helper()
-			if _, err := s.store.Start(t.Context(), <-s.queue.tasks, "call", "exacg", options); err != nil {
+			if _, err := s.store.Start(t.Context(), s.queue.next(t), "call", "exacg", options); err != nil {
 				t.Fatal(err)
 			}
 			s.service.Leave(t.Context(), sub.Job.ID, sub.Token)
@@ -113,7 +113,7 @@ func TestDroppingAJob(t *testing.T) {
 		}, queued, job.StatusInProgress},
 		"it has started, and that does not matter": {func(t *testing.T, s system, sub job.Submission) {
 			t.Helper()
-			if _, err := s.store.Start(t.Context(), <-s.queue.tasks, "call", "exacg", options); err != nil {
+			if _, err := s.store.Start(t.Context(), s.queue.next(t), "call", "exacg", options); err != nil {
 				t.Fatal(err)
 			}
 			s.service.Leave(t.Context(), sub.Job.ID, sub.Token)

@@ -41,7 +41,7 @@ func TestList(t *testing.T) {
 		for i := range 11 {
 			j := submit(t, s, newJob(1))
 			newestFirst = append([]job.ID{j.ID}, newestFirst...)
-			task := <-s.queue.tasks
+			task := s.queue.next(t)
 			if i%3 == 0 {
 				draw(t, s.store, task)
 				drawn = append([]job.ID{j.ID}, drawn...)
@@ -75,7 +75,7 @@ func TestListOfAStateAmongMany(t *testing.T) {
 		var waiting, drawn []job.ID // newest first
 		for i := range 130 {
 			j := submit(t, s, newJob(1))
-			task := <-s.queue.tasks
+			task := s.queue.next(t)
 			if i%40 == 0 {
 				draw(t, s.store, task)
 				drawn = append([]job.ID{j.ID}, drawn...)
@@ -127,7 +127,7 @@ func TestSweepTakesExpiredJobsOffTheList(t *testing.T) {
 	redistest.Both(t, func(t *testing.T, url string) {
 		s := newSystem(t, url)
 		drawn, cancelled := submit(t, s, newJob(1)), submit(t, s, newJob(1))
-		draw(t, s.store, <-s.queue.tasks)
+		draw(t, s.store, s.queue.next(t))
 		if _, err := s.service.Cancel(t.Context(), "owner", cancelled.ID); err != nil {
 			t.Fatal(err)
 		}
@@ -155,7 +155,7 @@ func TestDelete(t *testing.T) {
 	redistest.Both(t, func(t *testing.T, url string) {
 		s := newSystem(t, url)
 		waiting := submit(t, s, newJob(1))
-		task := <-s.queue.tasks
+		task := s.queue.next(t)
 		if err := s.service.Delete(t.Context(), "other", waiting.ID); imagegen.AsError(err).Kind != imagegen.KindJobNotFound {
 			t.Errorf("another owner deletes: %v", err)
 		}

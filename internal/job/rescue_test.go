@@ -35,7 +35,7 @@ func TestPicturesOfADesertedUpstream(t *testing.T) {
 				n := newJob(1)
 				n.Spec.Upstreams, n.WebhookURL = []string{"exacg", "local"}, "https://example.com/hook"
 				j := submit(t, s, n)
-				task := <-s.queue.tasks
+				task := s.queue.next(t)
 				if name == "none, and it is bought" {
 					buy(t, s, task)
 				}
@@ -100,7 +100,7 @@ func TestAMoveThatRepeatsNothing(t *testing.T) {
 	redistest.Both(t, func(t *testing.T, url string) {
 		s := newSystem(t, url)
 		submit(t, s, newJob(1))
-		task := <-s.queue.tasks
+		task := s.queue.next(t)
 		o := options
 		o.MarkTTL = time.Millisecond
 		if _, err := s.store.Start(t.Context(), task, "call", "exacg", o); err != nil {

@@ -51,26 +51,6 @@ local function onTheLine(key, at)
 end
 `
 
-// createScript writes a record, unless it comes too late: a command that Redis finds in its socket after a stall must
-// not make a job whose caller was told long ago that there is none.
-//
-//	KEYS[1] record
-//	ARGV    not after (unix ms), token of the caller on the line or "", how long it stays (ms), fields of the record and
-//	        their values
-//	returns {1, created ms}; {0, now ms} when too late. Running it again is harmless.
-var createScript = redis.NewScript(luaNow + `
-local at = now()
-if at > tonumber(ARGV[1]) then return {0, at} end
-local created = redis.call("HGET", KEYS[1], "created")
-if created then return {1, tonumber(created)} end
-if ARGV[2] ~= "" then
-  ARGV[#ARGV + 1] = "w:" .. ARGV[2]
-  ARGV[#ARGV + 1] = str(at + tonumber(ARGV[3]))
-end
-redis.call("HSET", KEYS[1], "created", str(at), unpack(ARGV, 4))
-return {1, at}
-`)
-
 // luaStart defines start(), which takes a picture for one call: it sets the owner mark and opens the ledger entry. The same
 // call asking again (a repeated command) gets the same answer and a fresh mark. A picture that is bought needs no call: it is
 // taken to be copied.

@@ -6,8 +6,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/zimage-gateway/zimage-gateway/internal/hands"
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 )
@@ -16,13 +14,21 @@ import (
 type Queue interface {
 	// Enqueue makes tasks wait in their queues. A task that is there already is no error.
 	Enqueue(ctx context.Context, tasks ...Task) error
-	// Append adds to a pipeline what Enqueue does; check tells what came of it once that was sent.
-	Append(ctx context.Context, pipe redis.Pipeliner, tasks ...Task) (check func(context.Context) error, err error)
+	// Insert returns what a script needs to do what Enqueue does, in whichever of the queues of one upstream it likes. It is
+	// not asked for in a Redis Cluster, where no script can.
+	Insert(ctx context.Context, tasks []Task, queues ...string) (Insert, error)
 	// Remove takes tasks that wait out of their queues. Those that are not there, or run already, are no error.
 	Remove(ctx context.Context, tasks ...Task) error
 	// Outlook returns how many tasks will start before each task, itself included, 0 where it does not wait; and how fast
 	// the workers are.
 	Outlook(ctx context.Context, tasks ...Task) (places []int, paces Paces, err error)
+}
+
+// Insert is a part of a script, which puts tasks into their queues.
+type Insert struct {
+	// Lua defines enqueue(i, queue, a), for the task i of those that were given, from 0, where Args begin with ARGV[a].
+	Lua  string
+	Args []any
 }
 
 // Metrics is told of jobs.

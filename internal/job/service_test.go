@@ -35,7 +35,7 @@ func TestRepetitionsJoin(t *testing.T) {
 	redistest.Both(t, func(t *testing.T, url string) {
 		s := newSystem(t, url)
 		first := submit(t, s, request("owner", "a", false))
-		task := <-s.queue.tasks
+		task := s.queue.next(t)
 		if again := submit(t, s, request("owner", "a", true)); again.ID != first.ID {
 			t.Errorf("the repetition made %s beside %s", again.ID, first.ID)
 		}
@@ -94,7 +94,7 @@ func TestCancel(t *testing.T) {
 	redistest.Both(t, func(t *testing.T, url string) {
 		s := newSystem(t, url)
 		made := submit(t, s, newJob(1, 2))
-		first := <-s.queue.tasks
+		first := s.queue.next(t)
 		draw(t, s.store, first)
 		result := wait(t, s, made.ID)
 		j, err := s.service.Cancel(t.Context(), "owner", made.ID)
@@ -110,7 +110,7 @@ func TestCancel(t *testing.T) {
 		if len(s.queue.removed) == 0 {
 			t.Error("its tasks stay in the queue")
 		}
-		second := <-s.queue.tasks
+		second := s.queue.next(t)
 		if start, err := s.store.Start(t.Context(), second, "late", "exacg", options); err != nil || start.Verdict != job.StartGone {
 			t.Errorf("a cancelled picture starts: %+v, %v", start, err)
 		}
@@ -136,7 +136,7 @@ func TestKeptUntil(t *testing.T) {
 		if until, ok, err := short.KeptUntil(t.Context(), string(made.ID)); err != nil || !ok || time.Until(until) > 10*time.Second {
 			t.Errorf("unfinished, kept shortly: %v, %v, %v", until, ok, err)
 		}
-		draw(t, s.store, <-s.queue.tasks)
+		draw(t, s.store, s.queue.next(t))
 		j, err := s.service.Get(t.Context(), "owner", made.ID)
 		if err != nil {
 			t.Fatal(err)

@@ -33,6 +33,8 @@ type Store struct {
 	// skew is Redis' clock minus ours in milliseconds, once known.
 	skew      atomic.Int64
 	skewKnown atomic.Bool
+	// submitting is the script that makes jobs, once it was needed.
+	submitting atomic.Pointer[submitting]
 }
 
 // NewStore returns a store on the client, which stays the caller's to close. Finished jobs are kept for retention.

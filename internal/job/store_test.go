@@ -42,7 +42,7 @@ func newRecord(t *testing.T, url string, seeds ...uint32) record {
 	t.Helper()
 	r := record{t: t, client: connect(t, url), id: job.NewID()}
 	r.store = job.NewStore(r.client, time.Hour)
-	if _, _, err := r.store.Create(t.Context(), r.id, newJob(seeds...), express, "", nil); err != nil {
+	if _, err := r.store.Create(t.Context(), r.id, newJob(seeds...), express, ""); err != nil {
 		t.Fatal(err)
 	}
 	return r
@@ -343,13 +343,13 @@ func TestCreateNeverLandsLate(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, redistest.Options{})
 	store := job.NewStore(connect(t, server.URL()), time.Hour)
-	if _, _, err := store.Create(t.Context(), job.NewID(), newJob(1), express, "", nil); err != nil {
+	if _, err := store.Create(t.Context(), job.NewID(), newJob(1), express, ""); err != nil {
 		t.Fatal(err)
 	}
 	server.Freeze()
 	late := job.NewID()
 	began := time.Now()
-	if _, _, err := store.Create(t.Context(), late, newJob(1), express, "", nil); err == nil {
+	if _, err := store.Create(t.Context(), late, newJob(1), express, ""); err == nil {
 		t.Fatal("a frozen Redis took a job")
 	}
 	if took := time.Since(began); took > 2*time.Second {
@@ -357,7 +357,7 @@ func TestCreateNeverLandsLate(t *testing.T) {
 	}
 	server.Thaw()
 	after := job.NewID()
-	if _, _, err := store.Create(t.Context(), after, newJob(1), express, "", nil); err != nil {
+	if _, err := store.Create(t.Context(), after, newJob(1), express, ""); err != nil {
 		t.Fatalf("after the thaw: %v", err)
 	}
 	if _, err := store.Get(t.Context(), late); !errors.Is(err, job.ErrNotFound) {
@@ -370,7 +370,7 @@ func TestCreateLearnsAClockThatWasSet(t *testing.T) {
 	t.Parallel()
 	r := newRecord(t, redistest.URL(t), 1)
 	r.store.SetSkew(-time.Hour)
-	if _, _, err := r.store.Create(t.Context(), job.NewID(), newJob(1), express, "", nil); err != nil {
+	if _, err := r.store.Create(t.Context(), job.NewID(), newJob(1), express, ""); err != nil {
 		t.Error(err)
 	}
 }
@@ -394,7 +394,7 @@ func TestCreateSurvivesScriptFlush(t *testing.T) {
 		if err := r.client.ScriptFlush(context.WithoutCancel(t.Context())).Err(); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := r.store.Create(t.Context(), job.NewID(), newJob(1), express, "", nil); err != nil {
+		if _, err := r.store.Create(t.Context(), job.NewID(), newJob(1), express, ""); err != nil {
 			t.Error(err)
 		}
 	})

@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 )
 
@@ -73,41 +71,11 @@ func (s *Service) possible(n New) error {
 }
 
 // try makes the job, unless another request holds the claim: then held is that one.
+//
+// One script admits the job and makes it, where nothing has to happen in between.
 func (s *Service) try(ctx context.Context, id ID, n New, replaced ID) (sub Submission, held *admission, err error) {
 	ctx, cancel := context.WithTimeout(ctx, createTimeout) // all of it: the caller is promised an answer
 	defer cancel()
-	var a admission
-	err = s.store.inTime(ctx, func(notAfter int64) (ok bool, now time.Time, err error) {
-		a, err = s.store.admit(ctx, id, n, s.cfg.MaxPending, replaced, notAfter)
-		return a.verdict != "late", time.UnixMilli(a.now), err
-	})
-	switch {
-	case err != nil:
-		return sub, nil, unavailable(err)
-	case a.verdict == "held":
-		return sub, &a, nil
-	case a.verdict != "in":
-		return sub, nil, s.refusal(ctx, a, n)
-	}
-	if n.Limits.RPM > 0 {
-		if sub.Rate, err = s.allow(ctx, n); err != nil {
-			s.withdraw(ctx, id, n, a)
-			return sub, nil, err
-		}
-	}
-	served := s.cfg.ServedFunc(n.Spec.Upstreams)
-	if len(served) == 0 {
-		s.withdraw(ctx, id, n, a)
-		return sub, nil, &imagegen.Error{
-			Kind:    imagegen.KindUpstreamAccount,
-			Message: fmt.Sprintf("The model %s is not available at the moment: nothing in this gateway draws for it.", n.Spec.Model),
-		}
-	}
-	tasks := n.tasks(id, a.rank, served[0])
-	queues := make([]string, len(tasks))
-	for i, t := range tasks {
-		queues[i] = t.Queue
-	}
 	if n.WaitFor > 0 && s.cfg.Drop != DropNever {
 		sub.Token = newToken()
 	}
@@ -115,24 +83,47 @@ func (s *Service) try(ctx context.Context, id ID, n New, replaced ID) (sub Submi
 	if n.WaitFor > 0 {
 		watch = s.watcher.Watch(id) // before there is anything to be heard
 	}
-	var check func(context.Context) error
-	at, sent, err := s.store.Create(ctx, id, n, queues, sub.Token, func(pipe redis.Pipeliner) (err error) {
-		check, err = s.queue.Append(ctx, pipe, tasks...)
-		return err
-	})
-	if err != nil {
-		watch.Stop()
-		if errors.Is(err, errTooLate) { // else it may have been written: a later try of the request must find it
-			s.withdraw(ctx, id, n, a)
+	defer func() {
+		if held != nil || err != nil {
+			watch.Stop()
 		}
+	}()
+	served := s.cfg.ServedFunc(n.Spec.Upstreams)
+	var a admission
+	if s.store.cluster || n.Limits.RPM > 0 || len(served) == 0 {
+		a, err = s.store.admit(ctx, id, n, s.cfg.MaxPending, replaced)
+	} else {
+		var d draft
+		if d, err = s.draft(ctx, id, n, served[0], sub.Token); err == nil {
+			a, err = s.store.submit(ctx, id, n, s.cfg.MaxPending, replaced, d)
+		}
+	}
+	switch {
+	case err != nil:
 		return sub, nil, unavailable(err)
+	case a.verdict == "held":
+		return sub, &a, nil
+	case a.verdict != "in":
+		return sub, nil, s.refusal(ctx, a, n)
+	case a.made.IsZero():
+		if sub.Rate, err = s.mayMake(ctx, n, served); err != nil {
+			s.withdraw(ctx, id, n, a)
+			return sub, nil, err
+		}
+		if a.made, err = s.make(ctx, id, n, a, served[0], sub.Token); err != nil {
+			return sub, nil, unavailable(err)
+		}
 	}
 	s.metrics.JobSubmitted(string(n.Class))
-	if !sent || check(ctx) != nil {
-		s.enqueue(ctx, id, tasks)
+	if a.rank < 0 { // the command was repeated, as its reply was lost: much may have happened since
+		watch.Stop()
+		if sub.Job, err = s.store.Get(ctx, id); err != nil {
+			return sub, nil, unavailable(err)
+		}
+		return sub, nil, nil
 	}
-	sub.Job = Job{ID: id, Status: StatusQueued, Owner: n.Owner, Class: n.Class, Spec: n.Spec, Wish: n.Wish, CreatedAt: at, Version: 1}
-	for _, t := range tasks {
+	sub.Job = Job{ID: id, Status: StatusQueued, Owner: n.Owner, Class: n.Class, Spec: n.Spec, Wish: n.Wish, CreatedAt: a.made, Version: 1}
+	for _, t := range n.tasks(id, a.rank, served[0]) {
 		sub.Job.Pictures = append(sub.Job.Pictures, Picture{Queue: t.Queue})
 	}
 	if watch != nil {
@@ -140,6 +131,51 @@ func (s *Service) try(ctx context.Context, id ID, n New, replaced ID) (sub Submi
 		s.fresh.add(&made, watch)
 	}
 	return sub, nil, nil
+}
+
+func (s *Service) draft(ctx context.Context, id ID, n New, upstream, token string) (d draft, err error) {
+	d.queues, d.token = n.queues(upstream), token
+	d.insert, err = s.queue.Insert(ctx, n.tasks(id, 0, upstream), d.queues...)
+	return d, err
+}
+
+// mayMake says why a job that was admitted is not to be made, if so, and counts it against its key's rate.
+func (s *Service) mayMake(ctx context.Context, n New, served []string) (rate *Rate, err error) {
+	if n.Limits.RPM > 0 {
+		if rate, err = s.allow(ctx, n); err != nil {
+			return rate, err
+		}
+	}
+	if len(served) == 0 {
+		return rate, &imagegen.Error{
+			Kind:    imagegen.KindUpstreamAccount,
+			Message: fmt.Sprintf("The model %s is not available at the moment: nothing in this gateway draws for it.", n.Spec.Model),
+		}
+	}
+	return rate, nil
+}
+
+// make makes a job that was admitted.
+func (s *Service) make(ctx context.Context, id ID, n New, a admission, upstream, token string) (at time.Time, err error) {
+	if s.store.cluster {
+		tasks := n.tasks(id, a.rank, upstream)
+		queues := make([]string, len(tasks))
+		for i, t := range tasks {
+			queues[i] = t.Queue
+		}
+		if at, err = s.store.Create(ctx, id, n, queues, token); err == nil {
+			s.enqueue(ctx, id, tasks)
+		}
+	} else {
+		var d draft
+		if d, err = s.draft(ctx, id, n, upstream, token); err == nil {
+			at, err = s.store.make(ctx, id, n, a.rank, d)
+		}
+	}
+	if errors.Is(err, errTooLate) { // else it may have been written: a later try of the request must find it
+		s.withdraw(ctx, id, n, a)
+	}
+	return at, err
 }
 
 func (s *Service) enqueue(ctx context.Context, id ID, tasks []Task) {

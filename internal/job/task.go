@@ -2,6 +2,7 @@ package job
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -51,12 +52,11 @@ func QueueName(upstream string, lane Lane) string { return upstream + "-" + stri
 
 // SplitQueue returns the upstream and the lane of a queue; ok is false where it is none of an upstream's.
 func SplitQueue(queue string) (upstream string, lane Lane, ok bool) {
-	for _, lane := range Lanes() {
-		if u, ok := strings.CutSuffix(queue, "-"+string(lane)); ok {
-			return u, lane, true
-		}
+	i := strings.LastIndexByte(queue, '-')
+	if i < 0 || !slices.Contains(Lanes(), Lane(queue[i+1:])) {
+		return "", "", false
 	}
-	return "", "", false
+	return queue[:i], Lane(queue[i+1:]), true
 }
 
 // Upstream returns the upstream that the task waits for; empty for a delivery.
@@ -72,6 +72,16 @@ func (n New) tasks(id ID, before int, upstream string) []Task {
 		tasks[i] = Task{Job: id, Image: i, Queue: QueueName(upstream, laneOf(n.Class, before+i+1)), Owner: n.Owner}
 	}
 	return tasks
+}
+
+// queues returns those of an upstream in which the first tasks of a new job may be.
+func (n New) queues(upstream string) []string {
+	lanes := lanesOf(n.Class)
+	queues := make([]string, len(lanes))
+	for i, l := range lanes {
+		queues[i] = QueueName(upstream, l)
+	}
+	return queues
 }
 
 // Start says what a worker that took a task may do with it.

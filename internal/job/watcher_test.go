@@ -2,8 +2,10 @@ package job_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,9 +17,9 @@ import (
 	"github.com/zimage-gateway/zimage-gateway/internal/redistest"
 )
 
-// stubQueue keeps the tasks it is given.
+// stubQueue keeps the tasks it is given, in a list in Redis: scripts queue them too.
 type stubQueue struct {
-	tasks   chan job.Task
+	client  redis.UniversalClient
 	err     error
 	removed chan job.Task
 	places  []int
@@ -25,19 +27,55 @@ type stubQueue struct {
 	paces   map[string]job.Pace // by upstream
 }
 
-func newStubQueue() *stubQueue {
-	return &stubQueue{tasks: make(chan job.Task, 1000), removed: make(chan job.Task, 1000)}
+func newStubQueue(client redis.UniversalClient) *stubQueue {
+	return &stubQueue{client: client, removed: make(chan job.Task, 1000)}
 }
 
-func (q *stubQueue) Enqueue(_ context.Context, tasks ...job.Task) error {
-	for _, t := range tasks {
-		q.tasks <- t
+// stubKey is the list of queued tasks, as JSON with the queue behind.
+const stubKey = "test:queued"
+
+// next takes the task that was queued first, once there is one.
+func (q *stubQueue) next(t *testing.T) (task job.Task) {
+	t.Helper()
+	reply, err := q.client.BLPop(t.Context(), 10*time.Second, stubKey).Result()
+	if err == nil {
+		text, name, _ := strings.Cut(reply[1], "\n")
+		err = json.Unmarshal([]byte(text), &task) //nolint:musttag // nobody else reads it
+		task.Queue = name
 	}
-	return q.err
+	if err != nil {
+		t.Fatal(err)
+	}
+	return task
 }
 
-func (q *stubQueue) Append(_ context.Context, _ redis.Pipeliner, tasks ...job.Task) (func(context.Context) error, error) {
-	return func(ctx context.Context) error { return q.Enqueue(ctx, tasks...) }, nil
+// length is how many tasks are queued.
+func (q *stubQueue) length(t *testing.T) int64 {
+	t.Helper()
+	return q.client.LLen(t.Context(), stubKey).Val()
+}
+
+func (q *stubQueue) Enqueue(ctx context.Context, tasks ...job.Task) error {
+	insert, err := q.Insert(ctx, tasks)
+	for i, t := range tasks {
+		b, _ := insert.Args[i].([]byte)
+		err = errors.Join(err, q.client.RPush(ctx, stubKey, string(b)+t.Queue).Err())
+	}
+	return errors.Join(err, q.err)
+}
+
+func (q *stubQueue) Insert(_ context.Context, tasks []job.Task, _ ...string) (job.Insert, error) {
+	i := job.Insert{Lua: `
+local function enqueue(i, queue, a) redis.call("RPUSH", "` + stubKey + `", ARGV[a + i] .. queue) end
+`}
+	for _, t := range tasks {
+		b, err := json.Marshal(t) //nolint:musttag // nobody else reads it
+		if err != nil {
+			return i, err
+		}
+		i.Args = append(i.Args, append(b, '\n'))
+	}
+	return i, nil
 }
 
 func (q *stubQueue) Remove(_ context.Context, tasks ...job.Task) error {
@@ -75,7 +113,7 @@ func newSystem(t *testing.T, url string) system {
 func newSystemWith(t *testing.T, url string, cfg job.ServiceConfig) system {
 	t.Helper()
 	client := connect(t, url)
-	s := system{client: client, store: job.NewStore(client, time.Hour), queue: newStubQueue()}
+	s := system{client: client, store: job.NewStore(client, time.Hour), queue: newStubQueue(client)}
 	s.watcher = job.NewWatcher(client, s.store, slog.New(slog.DiscardHandler))
 	s.service = job.NewService(s.store, s.watcher, s.queue, job.NewRateLimiter(client), cfg, noMetrics{}, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(context.Background())
@@ -135,8 +173,8 @@ func TestWaitHearsTheEnd(t *testing.T) {
 		s := newSystem(t, url)
 		j := submit(t, s, newJob(1, 2))
 		first, second := wait(t, s, j.ID), wait(t, s, j.ID)
-		draw(t, s.store, <-s.queue.tasks)
-		draw(t, s.store, <-s.queue.tasks)
+		draw(t, s.store, s.queue.next(t))
+		draw(t, s.store, s.queue.next(t))
 		for _, result := range []<-chan waited{first, second} {
 			if w := <-result; w.err != nil || w.job.Status != job.StatusCompleted {
 				t.Errorf("wait = %s, %v", w.job.Status, w.err)
@@ -184,7 +222,7 @@ func TestWaitSurvivesARestartOfRedis(t *testing.T) {
 	s := newSystem(t, server.URL())
 	j := submit(t, s, newJob(1))
 	result := wait(t, s, j.ID)
-	task := <-s.queue.tasks
+	task := s.queue.next(t)
 	// Whoever finishes the job does it before this watcher can have subscribed again: there is no event for it to hear.
 	server.Restart()
 	draw(t, s.store, task)
@@ -229,10 +267,11 @@ func TestWaitTellsWhatTheRecordSays(t *testing.T) {
 			t.Parallel()
 			redistest.Both(t, func(t *testing.T, url string) {
 				s := newSystem(t, url)
+				n := n // each server has its own
 				n.WaitFor = time.Minute
 				j := submit(t, s, n)
 				for range n.Spec.N() {
-					task := <-s.queue.tasks
+					task := s.queue.next(t)
 					start, err := s.store.Start(t.Context(), task, "call", "exacg", options)
 					if err != nil {
 						t.Fatal(err)

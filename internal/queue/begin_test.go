@@ -28,9 +28,9 @@ func newRecords(t *testing.T, client redis.UniversalClient) (*job.Store, func() 
 		t.Helper()
 		task := newTask(job.LaneNormal)
 		task.Owner = "digest"
-		_, _, err := store.Create(t.Context(), task.Job, job.New{Owner: task.Owner, Class: job.ClassInteractive, Spec: imagegen.Spec{
+		_, err := store.Create(t.Context(), task.Job, job.New{Owner: task.Owner, Class: job.ClassInteractive, Spec: imagegen.Spec{
 			Model: "Z-Image", Upstreams: []string{"exacg"}, Prompt: "a cat", Width: 64, Height: 64, Seeds: []uint32{1},
-		}}, []string{task.Queue}, "", nil)
+		}}, []string{task.Queue}, "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -24,8 +25,9 @@ const (
 
 // Client puts tasks into the queues and looks at them. It is safe for concurrent use.
 type Client struct {
-	redis redis.UniversalClient
-	asynq *asynq.Client
+	redis  redis.UniversalClient
+	asynq  *asynq.Client
+	queues sync.Map // names of those in which asynq was asked to queue something: it lists them then
 }
 
 // NewClient returns a client on the connection, which stays the caller's to close.
@@ -36,67 +38,30 @@ func NewClient(client redis.UniversalClient) *Client {
 // Enqueue makes tasks wait in their queues and wakes a worker for each. A task that is there already is no error, also
 // where it is archived: who wants that one to run again removes it first.
 func (c *Client) Enqueue(ctx context.Context, tasks ...job.Task) error {
-	pipe := c.redis.Pipeline()
-	check, err := c.Append(ctx, pipe, tasks...)
-	if err != nil {
+	if _, cluster := c.redis.(*redis.ClusterClient); cluster { // where no script can do it all
+		return c.enqueueEach(ctx, tasks)
+	}
+	enqueue, insert, err := c.insert(ctx, tasks)
+	if err != nil || enqueue == nil {
 		return err
 	}
-	_, _ = pipe.Exec(ctx) // each command has its own error
-	return check(ctx)
+	for _, t := range tasks {
+		insert.Args = append(insert.Args, t.Queue)
+	}
+	if err := enqueue.script.Run(ctx, c.redis, nil, insert.Args...).Err(); err != nil && !errors.Is(err, redis.Nil) {
+		return fmt.Errorf("queue task %s and %d more: %w", tasks[0].ID(), len(tasks)-1, err)
+	}
+	return nil
 }
 
-// Append adds to a pipeline what Enqueue does. check tells what came of it once the pipeline was sent, and does what is left
-// to do.
-func (c *Client) Append(ctx context.Context, pipe redis.Pipeliner, tasks ...job.Task) (check func(context.Context) error, err error) {
-	queued, tokens := make([]*redis.Cmd, len(tasks)), make(map[string][]string) // by wake list
-	for i, t := range tasks {
-		if queued[i], err = c.record(ctx, t); err != nil {
-			return nil, err
+// enqueueEach does it one by one, a token after its task.
+func (c *Client) enqueueEach(ctx context.Context, tasks []job.Task) error {
+	for _, t := range tasks {
+		if err := c.ask(ctx, t); err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
+			return fmt.Errorf("queue task %s: %w", t.ID(), err)
 		}
-		_ = pipe.Process(ctx, queued[i]) // it only queues
-		list := wakeOfKey(upstreamOf(t.Queue))
-		tokens[list] = append(tokens[list], t.Queue)
+		_ = wake(ctx, c.redis, wakeOfKey(upstreamOf(t.Queue)), t.Queue) // else a worker will look for itself
 	}
-	lengths := make(map[string]*redis.IntCmd, len(tokens))
-	_, cluster := c.redis.(*redis.ClusterClient)
-	if !cluster {
-		for list, names := range tokens {
-			lengths[list] = pipe.LPush(ctx, list, names)
-		}
-	}
-	return func(ctx context.Context) error {
-		for i, cmd := range queued {
-			if err := c.queued(ctx, tasks[i], cmd.Err()); err != nil {
-				return err
-			}
-		}
-		if cluster { // whose nodes know no common order: a token must not be there before its task
-			for list, names := range tokens {
-				_ = wake(ctx, c.redis, list, names...) // else a worker will look for itself
-			}
-		}
-		for list, n := range lengths {
-			if n.Val() > 2*wakeCap {
-				// Nobody needs them now. Without its tokens a task is queued all the same.
-				_ = c.redis.LTrim(ctx, list, 0, wakeCap-1).Err()
-			}
-		}
-		return nil
-	}, nil
-}
-
-// queued makes up for a task whose script Redis had forgotten.
-func (c *Client) queued(ctx context.Context, t job.Task, err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case !redis.HasErrorPrefix(err, "NOSCRIPT"):
-		return fmt.Errorf("queue task %s: %w", t.ID(), err)
-	}
-	if err := c.ask(ctx, t); err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
-		return fmt.Errorf("queue task %s: %w", t.ID(), err)
-	}
-	_ = wake(ctx, c.redis, wakeOfKey(upstreamOf(t.Queue)), t.Queue) // else a worker will look for itself
 	return nil
 }
 

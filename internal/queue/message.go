@@ -5,8 +5,28 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// messageIDField is the number of the task id in asynq's stored message (internal/proto/asynq.proto: TaskMessage.id).
-const messageIDField = 3
+// The numbers of the task's id and of its queue in asynq's stored message (internal/proto/asynq.proto: TaskMessage). Tests of
+// this package fail when an upgrade changes them.
+const (
+	messageIDField    = 3
+	messageQueueField = 4
+)
+
+// cutQueue returns what stands in asynq's message of a task before and after the queue's name and its length.
+func cutQueue(message []byte) (head, tail []byte, ok bool) {
+	for at := 0; at < len(message); {
+		number, kind, tag := protowire.ConsumeTag(message[at:])
+		n := protowire.ConsumeFieldValue(number, kind, message[at+max(tag, 0):])
+		if tag < 0 || n < 0 {
+			return nil, nil, false
+		}
+		if number == messageQueueField {
+			return message[:at+tag], message[at+tag+n:], kind == protowire.BytesType
+		}
+		at += tag + n
+	}
+	return nil, nil, false
+}
 
 // taskIDOf reads the id of the task in a dequeue's reply.
 func taskIDOf(cmd redis.Cmder) (string, bool) {

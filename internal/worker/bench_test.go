@@ -121,10 +121,10 @@ func newBenchOn(t *testing.T, url string, exacg *script, tune ...func(*setup)) *
 		f(&s)
 	}
 	b.task = job.Task{Job: job.NewID(), Queue: "exacg-express"}
-	_, _, err = b.store.Create(t.Context(), b.task.Job, job.New{Class: job.ClassInteractive, Wish: job.Wish{BaseURL: s.baseURL}, Spec: imagegen.Spec{
+	_, err = b.store.Create(t.Context(), b.task.Job, job.New{Class: job.ClassInteractive, Wish: job.Wish{BaseURL: s.baseURL}, Spec: imagegen.Spec{
 		Model: "Z-Image", Upstreams: s.order, ModelIndex: 5, Prompt: "a cat", Width: 64, Height: 64, Steps: 8, CFG: 7, Seeds: []uint32{1},
 		OutputFormat: s.format,
-	}}, []string{b.task.Queue}, "", nil)
+	}}, []string{b.task.Queue}, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -108,7 +108,7 @@ func (b *bench) another(t *testing.T) job.ID {
 	t.Helper()
 	j := b.job()
 	b.task = job.Task{Job: job.NewID(), Queue: "exacg-express"}
-	if _, _, err := b.store.Create(t.Context(), b.task.Job, job.New{Class: j.Class, Spec: j.Spec}, []string{b.task.Queue}, "", nil); err != nil {
+	if _, err := b.store.Create(t.Context(), b.task.Job, job.New{Class: j.Class, Spec: j.Spec}, []string{b.task.Queue}, ""); err != nil {
 		t.Fatal(err)
 	}
 	return b.task.Job
