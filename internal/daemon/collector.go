@@ -18,8 +18,8 @@ const (
 	largePercent = 40
 )
 
-// thrifty keeps the collector thrifty with memory until stop is called. It does nothing where the environment says how it
-// is to be (GOGC, GOMEMLIMIT).
+// thrifty keeps the collector thrifty with memory until stop is called. It does nothing where the environment (GOGC,
+// GOMEMLIMIT) says that it is to be other than Go's own.
 func thrifty() (stop func()) {
 	if read("/gc/gogc:percent") != smallPercent || read("/gc/gomemlimit:bytes") != math.MaxInt64 {
 		return func() {}

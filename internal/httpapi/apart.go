@@ -10,7 +10,7 @@ type part func() (rest, error)
 
 // rest is what is left of a handler after a part of it. The zero rest is nothing: the request was answered.
 type rest struct {
-	wait func() // may block for long, and is not deep
+	wait func() // may block for long, and is not deep but where there is a stream to be written
 	then part
 }
 

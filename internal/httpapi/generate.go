@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -150,7 +151,7 @@ func (s *Server) make(
 		})
 	}
 	// Refused, or joined to a job that has the picture. Where nobody knows whether the job was made, that is found out later.
-	if upload && sub.Job.ID != n.ID && (err == nil || imagegen.AsError(err).Kind != imagegen.KindQueueUnavailable) {
+	if upload && sub.Job.ID != n.ID && (err == nil || errors.Is(err, errSentAway) || imagegen.AsError(err).Kind != imagegen.KindQueueUnavailable) {
 		s.discard(r.Context(), n.ID, discardTimeout)
 	}
 	setRate(w.Header(), sub.Rate)

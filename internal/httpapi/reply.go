@@ -112,12 +112,23 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 	_, err = w.Write(b) //nolint:gosec // G705: it is JSON, and says so
 	if err == nil {
 		// Not left to net/http: it would write the header on the connection's own goroutine, whose stack that doubles for good.
-		err = http.NewResponseController(w).Flush()
+		err = http.NewResponseController(innermost(w)).Flush() // chi's would not tell
 	}
 	if err != nil {
 		return errors.Join(errClientGone, err)
 	}
 	return nil
+}
+
+// innermost returns net/http's writer.
+func innermost(w http.ResponseWriter) http.ResponseWriter {
+	for {
+		outer, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return w
+		}
+		w = outer.Unwrap()
+	}
 }
 
 func setJSON(h http.Header) {

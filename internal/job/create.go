@@ -143,10 +143,10 @@ end
 //	        their values
 //	returns {1, created ms}; {0, now ms} when too late. Running it again is harmless.
 var createScript = redis.NewScript(luaNow + luaRecord + `
+local created = redis.call("HGET", KEYS[1], "created") -- before the time: what is repeated late has been done
+if created then return {1, tonumber(created)} end
 local at, ms = now()
 if at > tonumber(ARGV[1]) then return {0, at} end
-local created = redis.call("HGET", KEYS[1], "created")
-if created then return {1, tonumber(created)} end
 record(KEYS[1], at, ms, ARGV[2], ARGV[3], 4)
 return {1, at}
 `)

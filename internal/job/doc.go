@@ -1,6 +1,6 @@
 // Package job owns the job record: the one truth about what was asked for, what was drawn and what it cost.
 //
-// A job is a Redis hash, written before any of its tasks is queued, and changed only by small Lua scripts ([Store]) that
+// A job is a Redis hash, written before any of its tasks can be taken, and changed only by small Lua scripts ([Store]) that
 // check the state they leave, so that races have one winner. Scripts move opaque strings: Lua never reads or writes JSON.
 //
 //	queued ──first call──▶ in_progress ──last picture final──▶ completed (≥ 1 picture) | failed (none)

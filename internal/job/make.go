@@ -76,10 +76,10 @@ type submitting struct {
 //	returns as luaAdmit, with the time at which the job was made (ms) in place of the last 0; where the record was there
 //	        already number is -1; {"late", now ms, "", 0, 0}
 const luaSubmit = `
+local created = redis.call("HGET", KEYS[5], "created") -- before the time: what is repeated late has been done
+if created then return {"in", -1, "", 0, tonumber(created)} end
 local at, ms = now()
 if at > tonumber(ARGV[1]) then return {"late", at, "", 0, 0} end
-local created = redis.call("HGET", KEYS[5], "created")
-if created then return {"in", -1, "", 0, tonumber(created)} end
 local a = 14 + tonumber(ARGV[13])
 local answer = {"in", tonumber(ARGV[a]), "", 0, 0}
 if answer[2] < 0 then

@@ -44,8 +44,8 @@ func TestTasksAreWhereTheRecordSays(t *testing.T) {
 
 // again sends the first script after it was armed twice, as a client does that lost the reply.
 type again struct {
-	armed   bool
-	between func()
+	armed, late bool // late: the second one comes after its latest moment
+	between     func()
 }
 
 func (*again) DialHook(next redis.DialHook) redis.DialHook {
@@ -62,6 +62,9 @@ func (a *again) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 			return err
 		}
 		a.between()
+		if keys, ok := cmd.Args()[2].(int); ok && a.late {
+			cmd.Args()[3+keys] = 1
+		}
 		return next(ctx, cmd)
 	}
 }
@@ -95,7 +98,13 @@ func TestALostReplyMakesNoSecondJob(t *testing.T) {
 			t.Errorf("%v pictures wait, want those of two jobs", got)
 		}
 
-		hook.armed, hook.between = true, func() { draw(t, s.store, s.queue.next(t)) }
+		hook.armed, hook.late = true, true
+		if made = submit(t, s, n); made.Status != job.StatusQueued {
+			t.Errorf("a job whose making is heard late is %s", made.Status)
+		}
+		draw(t, s.store, s.queue.next(t))
+
+		hook.armed, hook.late, hook.between = true, false, func() { draw(t, s.store, s.queue.next(t)) }
 		if made = submit(t, s, n); made.Status != job.StatusCompleted {
 			t.Errorf("a job that was drawn meanwhile is %s", made.Status)
 		}

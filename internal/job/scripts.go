@@ -3,7 +3,7 @@ package job
 import "github.com/redis/go-redis/v9"
 
 // The scripts below run on real Redis and on miniredis alike: numbers travel as strings, times are unix milliseconds of
-// Redis' own clock, and what they publish goes to EventsChannel. Every script touches one job only.
+// Redis' own clock, and what they publish of changes goes to EventsChannel. Every script is about one job only.
 
 // luaNow defines now(), as a number and as text, and str() for times and int() for small numbers: to write floating-point
 // numbers is dear, and %d knows no more than 32 bits on some machines.
@@ -94,6 +94,8 @@ end
 if ARGV[6] == "0" and (r[7] == "open" or r[7] == "unknown") then return answer("ambiguous", attempt, 0) end
 if ARGV[10] == "1" then return answer("look", attempt, 0) end
 if n >= tonumber(ARGV[5]) then return answer("spent", attempt, 0) end
+-- The last attempt is not begun with its task: if nobody hears of it, none is left.
+if ARGV[11] and n + 1 >= tonumber(ARGV[5]) then return {"late", at} end
 attempt, n = attempt + 1, n + 1
 local v = int(r[15] + 1)
 local f = {"o" .. i, ARGV[3], "u" .. i, str(at + tonumber(ARGV[4])), "a" .. i, int(attempt), "x" .. i, "open", "v", v,

@@ -167,10 +167,12 @@ func (s *Service) make(ctx context.Context, id ID, n New, a admission, upstream,
 			s.enqueue(ctx, id, tasks)
 		}
 	} else {
-		var d draft
-		if d, err = s.draft(ctx, id, n, upstream, token); err == nil {
-			at, err = s.store.make(ctx, id, n, a.rank, d)
+		d, failure := s.draft(ctx, id, n, upstream, token)
+		if failure != nil {
+			s.withdraw(ctx, id, n, a)
+			return at, failure
 		}
+		at, err = s.store.make(ctx, id, n, a.rank, d)
 	}
 	if errors.Is(err, errTooLate) { // else it may have been written: a later try of the request must find it
 		s.withdraw(ctx, id, n, a)

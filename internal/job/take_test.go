@@ -82,6 +82,10 @@ func TestTakingBeginsTheCall(t *testing.T) {
 		}
 		o := options
 		o.MaxAttempts, o.RepeatAmbiguous = 1, false
+		if start, err := r.take(r.task(0, 0).ID(), "last", o, time.Now()); err != nil || start != nil {
+			t.Errorf("the last attempt: %+v, %v; want none, as none would be left if nobody heard of it", start, err)
+		}
+		o.MaxAttempts = 2
 		if start, err := r.take(r.task(0, 0).ID(), "next", o, time.Now()); err != nil || start == nil || start.Verdict != job.StartGo || start.Counted != 1 {
 			t.Errorf("the next call: %+v, %v; want the first that counts", start, err)
 		}

@@ -144,8 +144,8 @@ func (d *dispatcher) heard(ctx context.Context, f fetched) error {
 	began := f.slot.began
 	f.slot.began = nil
 	if err != nil {
-		if _, answered := errors.AsType[redis.Error](err); !answered && began != nil {
-			d.unheard = append(d.unheard, began)
+		if _, answered := errors.AsType[redis.Error](err); !answered {
+			d.miss(began)
 		}
 		if redis.HasErrorPrefix(err, "NOSCRIPT") {
 			d.unlearn(ctx)
@@ -158,6 +158,7 @@ func (d *dispatcher) heard(ctx context.Context, f fetched) error {
 	}
 	message, answer, err := d.Records.Taken(reply)
 	if err != nil {
+		d.miss(began)
 		return err
 	}
 	f.reply.SetVal(message)
@@ -166,6 +167,13 @@ func (d *dispatcher) heard(ctx context.Context, f fetched) error {
 		f.slot.began = began
 	}
 	return nil
+}
+
+// miss notes a call, if there is one, that may have begun and will not be made.
+func (b *beginner) miss(began *beginning) {
+	if began != nil {
+		b.unheard = append(b.unheard, began)
+	}
 }
 
 // begun returns the call; nil where there is none, or none that can be read.

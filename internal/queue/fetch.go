@@ -171,6 +171,7 @@ func (d *dispatcher) handOver(ctx context.Context, cmd redis.Cmder, queue string
 		if !ok {
 			// asynq cannot read the message either; its recoverer will find the task.
 			f.slot.release(ctx)
+			d.miss(f.slot.began)
 			return nil
 		}
 		d.handed.Add(1)
@@ -200,10 +201,10 @@ func (d *dispatcher) giveBack(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	for _, f := range d.fetched {
-		f.slot.release(ctx)
-		if f.slot.began != nil {
-			d.unheard = append(d.unheard, f.slot.began)
+		if ctx.Err() == nil { // else Redis is away, and leases bring slots back, too
+			f.slot.release(ctx)
 		}
+		d.miss(f.slot.began)
 	}
 	err := d.reclaim(ctx)
 	for _, f := range d.fetched {

@@ -13,6 +13,9 @@ import (
 // Insert returns what a script needs to queue each of the tasks in whichever of the queues, all of one upstream, it likes.
 func (c *Client) Insert(ctx context.Context, tasks []job.Task, queues ...string) (job.Insert, error) {
 	for _, q := range queues {
+		if len(q) >= 128 {
+			return job.Insert{}, fmt.Errorf("queue %s: its name is too long for asynq's message", q)
+		}
 		if _, known := c.queues.Load(q); known {
 			continue
 		}
@@ -36,7 +39,7 @@ func (c *Client) insert(ctx context.Context, tasks []job.Task) (e *enqueue, i jo
 		}
 		message, _ := n.args[0].([]byte)
 		head, tail, ok := cutQueue(message)
-		if !ok || len(t.Queue) >= 128 {
+		if !ok {
 			return nil, i, fmt.Errorf("queue task %s: asynq's message is other than expected", t.ID())
 		}
 		e, i.Lua = n.enqueue, n.enqueue.lua
@@ -57,6 +60,10 @@ type enqueue struct {
 
 // newEnqueue returns what queues tasks by asynq's own script. In a message the queue's name follows its length, which is one
 // byte. A wake list that has grown long is cut: nobody needs its tokens.
+//
+//	KEYS    none: those of its queue are made of the name, as one server has all
+//	ARGV    taskArgs for each task; in the script by itself, the queues' names behind them
+//	returns nothing
 func newEnqueue(asynqs string) *enqueue {
 	name, id := `" .. queue .. "`, `" .. ARGV[a + 2] .. "`
 	lua := `

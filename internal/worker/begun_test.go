@@ -1,12 +1,10 @@
 package worker_test
 
 import (
-	"context"
 	"errors"
 	"testing"
 	"time"
 
-	"github.com/zimage-gateway/zimage-gateway/internal/imagegen"
 	"github.com/zimage-gateway/zimage-gateway/internal/job"
 	"github.com/zimage-gateway/zimage-gateway/internal/queue"
 	"github.com/zimage-gateway/zimage-gateway/internal/redistest"
@@ -94,17 +92,8 @@ func TestACallThatBeganTooLongAgo(t *testing.T) {
 func TestCancelledBeforeTheWorkerListened(t *testing.T) {
 	t.Parallel()
 	redistest.Both(t, func(t *testing.T, url string) {
-		b := newBenchOn(t, url, answers(func(ctx context.Context) (imagegen.Drawing, error) {
-			select {
-			case <-ctx.Done():
-			case <-time.After(20 * time.Second):
-				t.Error("the call goes on")
-			}
-			return imagegen.Drawing{}, &imagegen.CallError{
-				Outcome: imagegen.OutcomeCancelled, Billed: imagegen.BilledNo, Transient: true,
-				Kind: imagegen.KindUpstreamError, Message: "cancelled", Err: context.Cause(ctx),
-			}
-		}))
+		upstream := answers(picture)
+		b := newBenchOn(t, url, upstream)
 		begun := b.begun(t)
 		heard := b.ends.WatchSince(b.task.Job, time.Now())
 		defer heard.Stop()
@@ -115,9 +104,11 @@ func TestCancelledBeforeTheWorkerListened(t *testing.T) {
 		if err := b.process(t.Context(), begun); err != nil && !errors.Is(err, queue.ErrArchive) {
 			t.Errorf("process = %v", err)
 		}
-		if j := b.job(); j.Status != job.StatusCancelled {
-			t.Errorf("job is %s", j.Status)
+		j := b.job()
+		if j.Status != job.StatusCancelled || len(upstream.calls) != 0 {
+			t.Errorf("job is %s after %d calls", j.Status, len(upstream.calls))
 		}
+		wantEntries(t, j, "exacg failed no")
 	})
 }
 

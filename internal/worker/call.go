@@ -73,6 +73,9 @@ func (c *call) answer(ctx context.Context, turn *upstream.Turn) error {
 	case job.StartOwned:
 		return &queue.RetryError{After: c.begun.OwnedFor + time.Second, Err: errOwned}
 	case job.StartGo:
+		if gone, err := c.cancelledMeanwhile(ctx); gone || err != nil {
+			return errors.Join(err, c.notMade(ctx))
+		}
 		return c.run(ctx, asked, turn)
 	case job.StartCopy:
 		c.errand.CallEnded()
@@ -90,6 +93,24 @@ func (c *call) answer(ctx context.Context, turn *upstream.Turn) error {
 	case job.StartGone:
 	}
 	return nil
+}
+
+// cancelledMeanwhile reports whether the job was cancelled between the beginning of its call, with its task, and now.
+func (c *call) cancelledMeanwhile(ctx context.Context) (bool, error) {
+	if c.errand.Begun == nil {
+		return false, nil
+	}
+	select {
+	case <-c.watch.C:
+	default:
+		return false, nil
+	}
+	var status job.Status
+	err := c.insist(ctx, "look", func(ctx context.Context) (err error) {
+		status, err = c.records.Status(ctx, c.task.Job)
+		return err
+	})
+	return status == job.StatusCancelled || status == "", err
 }
 
 // notMade takes back a call that began with the task, and is not made.

@@ -88,7 +88,7 @@ func (c *Caller) roundTrip(ctx context.Context, r Request) (rep Reply, sent bool
 	return rep, true, nil
 }
 
-// build returns the request for the client.
+// build returns the request for the transport.
 func (r Request) build(ctx context.Context) (*http.Request, error) {
 	method := r.Method
 	if method == "" {
