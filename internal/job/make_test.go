@@ -46,6 +46,7 @@ func TestTasksAreWhereTheRecordSays(t *testing.T) {
 type again struct {
 	armed, late bool // late: the second one comes after its latest moment
 	between     func()
+	sent        int // scripts that were sent before and after
 }
 
 func (*again) DialHook(next redis.DialHook) redis.DialHook {
@@ -55,6 +56,7 @@ func (*again) DialHook(next redis.DialHook) redis.DialHook {
 func (a *again) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		if !a.armed || cmd.Name() != "evalsha" {
+			a.sent++
 			return next(ctx, cmd)
 		}
 		a.armed = false
@@ -98,9 +100,9 @@ func TestALostReplyMakesNoSecondJob(t *testing.T) {
 			t.Errorf("%v pictures wait, want those of two jobs", got)
 		}
 
-		hook.armed, hook.late = true, true
-		if made = submit(t, s, n); made.Status != job.StatusQueued {
-			t.Errorf("a job whose making is heard late is %s", made.Status)
+		hook.armed, hook.late, hook.sent = true, true, 0
+		if made = submit(t, s, n); made.Status != job.StatusQueued || hook.sent != 0 {
+			t.Errorf("a job whose making is heard late is %s after %d questions more", made.Status, hook.sent)
 		}
 		draw(t, s.store, s.queue.next(t))
 
