@@ -56,7 +56,9 @@ func (*again) DialHook(next redis.DialHook) redis.DialHook {
 func (a *again) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		if !a.armed || cmd.Name() != "evalsha" {
-			a.sent++
+			if cmd.Name() == "evalsha" {
+				a.sent++
+			}
 			return next(ctx, cmd)
 		}
 		a.armed = false
