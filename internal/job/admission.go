@@ -114,15 +114,9 @@ func (s *Store) withdraw(ctx context.Context, id ID, n New, superseded string) e
 	return nil
 }
 
-// waitingCount returns how many pictures wait.
-func (s *Store) waitingCount(ctx context.Context) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	n, err := s.client.ZCard(ctx, waitingKey).Result()
-	if err != nil {
-		return 0, fmt.Errorf("count the pictures that wait: %w", err)
-	}
-	return int(n), nil
+// CountWaiting adds to a pipeline the question how many pictures wait.
+func CountWaiting(ctx context.Context, pipe redis.Pipeliner) *redis.IntCmd {
+	return pipe.ZCard(ctx, waitingKey)
 }
 
 // waits adds to a pipeline that the picture waits (again).

@@ -146,10 +146,7 @@ func TestOutlook(t *testing.T) {
 		"nobody knows the pace": {[]int{3, 9}, job.Pace{}, job.Outlook{Position: 3}},
 		"no worker runs":        {[]int{3, 9}, job.Pace{Call: time.Second}, job.Outlook{Position: 3}},
 		"one is under way":      {[]int{0, 2}, job.Pace{Slots: 1, Call: time.Second}, job.Outlook{Position: 2, ETA: 3 * time.Second}},
-		"behind tasks of jobs that were cancelled": {
-			[]int{5001, 5002}, job.Pace{Slots: 1, Call: time.Second}, job.Outlook{Position: 2, ETA: 3 * time.Second},
-		},
-		"both are": {[]int{0, 0}, job.Pace{Slots: 1, Call: 10 * time.Second}, job.Outlook{ETA: 10 * time.Second}},
+		"both are":              {[]int{0, 0}, job.Pace{Slots: 1, Call: 10 * time.Second}, job.Outlook{ETA: 10 * time.Second}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

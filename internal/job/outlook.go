@@ -47,10 +47,7 @@ type Outlook struct {
 	Held time.Time
 }
 
-// longQueue is the place from which on places are checked against what waits.
-const longQueue = 1000
-
-// Outlook estimates when jobs will be done, in one look at the queues, and another at what waits where they are long.
+// Outlook estimates when jobs will be done, in one look at the queues.
 func (s *Service) Outlook(ctx context.Context, jobs ...Job) ([]Outlook, error) {
 	var tasks []Task
 	upstreams := map[string]bool{}
@@ -71,16 +68,6 @@ func (s *Service) Outlook(ctx context.Context, jobs ...Job) ([]Outlook, error) {
 	pauses, err := s.cfg.PausesFunc(ctx, slices.Sorted(maps.Keys(upstreams))...)
 	if err != nil {
 		return nil, unavailable(err)
-	}
-	// A long queue may still have tasks of jobs that were cancelled, but no more pictures start before one than wait.
-	if slices.Max(places) > longQueue {
-		waiting, err := s.store.waitingCount(ctx)
-		if err != nil {
-			return nil, unavailable(err)
-		}
-		for i := range places {
-			places[i] = min(places[i], max(waiting, 1))
-		}
 	}
 	now := time.Now()
 	for i, j := range jobs {

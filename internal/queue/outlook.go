@@ -38,7 +38,7 @@ func (c *Client) Outlook(ctx context.Context, tasks ...job.Task) (places []int, 
 		}
 		for n, i := range which {
 			if place := look.places[queue][n]; place > 0 {
-				places[i] = before + place
+				places[i] = look.within(before + place)
 			}
 		}
 	}
@@ -50,6 +50,16 @@ type outlook struct {
 	lengths map[string]int   // by queue
 	places  map[string][]int // by queue: of the tasks that were asked for
 	paces   map[string]string
+	waiting int // pictures that wait, in all
+}
+
+// within returns a place, or what it can be at most: a long queue may still have tasks of jobs that were cancelled, but no
+// more pictures start before one than wait.
+func (o outlook) within(place int) int {
+	if place > removeReach && o.waiting > 0 {
+		return min(place, o.waiting)
+	}
+	return place
 }
 
 // evaluate sends a script, by its digest or its text.
@@ -71,11 +81,11 @@ func (c *Client) look(ctx context.Context, tasks []job.Task, asked map[string][]
 			}
 		}
 	}
-	paces := pipe.HGetAll(ctx, paceKey)
+	paces, waiting := pipe.HGetAll(ctx, paceKey), job.CountWaiting(ctx, pipe)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return outlook{}, err //nolint:wrapcheck // its caller says what was tried
 	}
-	o := outlook{lengths: make(map[string]int), places: make(map[string][]int), paces: paces.Val()}
+	o := outlook{lengths: make(map[string]int), places: make(map[string][]int), paces: paces.Val(), waiting: int(waiting.Val())}
 	for q, n := range lengths {
 		o.lengths[q] = int(n.Val())
 	}

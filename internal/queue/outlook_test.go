@@ -3,6 +3,7 @@ package queue_test
 import (
 	"context"
 	"net"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -173,6 +174,29 @@ func TestWorkersTellTheirPace(t *testing.T) {
 		stop()
 		if got, want := pace(), (job.Pace{Slots: 2, Call: 10 * time.Second}); got != want {
 			t.Errorf("pace after the worker stopped = %+v, want %+v", got, want)
+		}
+	})
+}
+
+// In a long queue tasks may be left of jobs that were cancelled: nobody is told to stand behind more than wait.
+func TestNoPlaceIsBeyondAllThatWait(t *testing.T) {
+	t.Parallel()
+	redistest.Both(t, func(t *testing.T, url string) {
+		raw := connect(t, url)
+		client := queue.NewClient(raw)
+		l := newLine(t, url)
+		l.come(slices.Repeat([]time.Time{time.Now()}, 1100)...)
+		last := l.tasks[len(l.tasks)-1]
+		if got := outlook(t, client, last)[0]; got != 1100 {
+			t.Errorf("place = %d where nobody says what waits, want 1100", got)
+		}
+		for i := range 3 {
+			if err := raw.ZAdd(t.Context(), "zimage:{admission}:waiting", redis.Z{Score: float64(i), Member: i}).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := outlook(t, client, last, l.tasks[0]); got[0] != 3 || got[1] != 1 {
+			t.Errorf("places = %v of the last task and the first, want 3 and 1", got)
 		}
 	})
 }
