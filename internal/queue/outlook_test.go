@@ -71,9 +71,9 @@ func TestPlaces(t *testing.T) {
 		if diff := cmp.Diff(got, []int{0, 1, 3, 4, 5, 1, 1, 2, 0}); diff != "" {
 			t.Errorf("places (-got +want):\n%s", diff)
 		}
-		// One for each queue with tasks that are asked about; two lanes of one upstream and four of the other before these; the pace.
-		if trips, n := count.trips.Load(), count.commands.Load(); trips != 1 || n != 5+2+4+1 {
-			t.Errorf("%d commands in %d round trips, want 12 in 1", n, trips)
+		// One for each queue with tasks that are asked about; two lanes of one upstream and four of the other before these; the pace; all that wait.
+		if trips, n := count.trips.Load(), count.commands.Load(); trips != 1 || n != 5+2+4+1+1 {
+			t.Errorf("%d commands in %d round trips, want 13 in 1", n, trips)
 		}
 	})
 }
