@@ -16,8 +16,8 @@ const (
 	awayAfter = time.Second
 )
 
-// gate lets requests submit their jobs in turn, no more than so many at once. A submission is given little time, and takes
-// several round trips: where thousands begin at once they share every round, and all are late together.
+// gate lets requests submit their jobs in turn, no more than so many at once. A submission is given little time: where
+// thousands begin at once they share it, and all are late together.
 //
 // Who stands at the gate is not answered within that time, so nobody does while Redis is away: once a submission has
 // failed for that, and none was done for a second, all who stand there are sent away.

@@ -154,6 +154,7 @@ func (d *dispatcher) heard(ctx context.Context, f fetched) error {
 	}
 	reply, err := f.reply.Slice()
 	if err != nil {
+		d.miss(began)
 		return err //nolint:wrapcheck // logged by recover, which says what was tried
 	}
 	message, answer, err := d.Records.Taken(reply)
