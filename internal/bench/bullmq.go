@@ -52,7 +52,7 @@ func (q *bullMQ) rival(b *bench) *rival {
 	return &rival{
 		name: "BullMQ", alone: b.amount(1000, 300), busy: b.amount(100, 20) * connections,
 		startFunc: func(ctx context.Context, f *family, redis string) error {
-			p, err := start(f, "worker", redis, strconv.Itoa(connections))
+			p, err := start(f, partWorker, redis, strconv.Itoa(connections))
 			if err != nil {
 				return err
 			}

@@ -22,7 +22,7 @@ func (b *bench) burst(ctx context.Context) ([]table, error) {
 	s := settings{latency: burstLatency, concurrency: callers, apiEnv: []string{fmt.Sprintf("QUEUE_MAX_PENDING=%d", pendingForBurst)}}
 	runs := make(map[string][]measured)
 	for n := range b.runs {
-		for _, name := range []string{nameDirect, nameAsynq, nameOurs} {
+		for _, name := range []string{nameDirect, nameProxy, nameAsynq, nameOurs} {
 			m, err := b.burstRun(ctx, s, name)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", name, err)
@@ -32,20 +32,17 @@ func (b *bench) burst(ctx context.Context) ([]table, error) {
 		}
 	}
 	c := newComparison(fmt.Sprintf("%s callers, %d calls each, upstream 1 s, WORKER_CONCURRENCY=%d, QUEUE_MAX_PENDING=%d:",
-		thousands(int64(callers)), burstCalls, callers, pendingForBurst))
-	over := func(name string, q float64) float64 {
-		return medianOf(runs[name], func(m measured) float64 { return quantile(m.samples, q) - burstLatency.Seconds() })
+		thousands(int64(callers)), burstCalls, callers, pendingForBurst), nameDirect, nameProxy, nameAsynq)
+	over := func(q float64) func(string) float64 {
+		return func(name string) float64 { return took(runs, q)(name) - burstLatency.Seconds() }
 	}
 	addErrors(c, runs)
-	c.add("beyond 1 s, p99", millis, over(nameOurs, p99), over(nameDirect, p99), over(nameAsynq, p99), atMost(maxBurstOver.Seconds()))
-	c.add("beyond 1 s, median", millis, over(nameOurs, half), over(nameDirect, half), over(nameAsynq, half), goal{})
-	peak := func(side, process string) float64 {
-		return medianOf(runs[side], func(m measured) float64 { return m.peak(process) })
+	c.add("beyond 1 s, p99", millis, over(p99), atMost(maxBurstOver.Seconds()))
+	c.add("beyond 1 s, median", millis, over(half), goal{})
+	c.add("memory, "+partAPI, mebibytes, peakOf(runs, partAPI), atMost(maxBurstMemory))
+	for _, process := range []string{partWorker, partRedis, roleUpstream} {
+		c.add("memory, "+process, mebibytes, peakOf(runs, process), goal{})
 	}
-	c.add("memory of the api", mebibytes, peak(nameOurs, "api"), nan, peak(nameAsynq, roleAsynqAPI), atMost(maxBurstMemory))
-	c.add("memory of the worker", mebibytes, peak(nameOurs, "worker"), nan, peak(nameAsynq, roleAsynqWorker), goal{})
-	c.add("memory of Redis", mebibytes, peak(nameOurs, "redis"), nan, peak(nameAsynq, "redis"), goal{})
-	c.add("memory of the upstream", mebibytes, peak(nameOurs, roleUpstream), peak(nameDirect, roleUpstream), peak(nameAsynq, roleUpstream), goal{})
 	return []table{c.table}, nil
 }
 
@@ -73,6 +70,8 @@ func (l *lab) side(ctx context.Context, name string) (*side, error) {
 	switch name {
 	case nameDirect:
 		return l.direct(), nil
+	case nameProxy:
+		return l.proxy(ctx)
 	case nameAsynq:
 		return l.asynq(ctx)
 	}

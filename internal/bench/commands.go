@@ -24,23 +24,22 @@ func (b *bench) commands(ctx context.Context) ([]table, error) {
 	if err != nil {
 		return nil, err
 	}
-	var figures [2]commandFigures
-	for i, s := range []*side{ours.side, asynq} {
-		if figures[i], err = b.countCommands(ctx, s); err != nil {
+	figures := make(map[string]commandFigures)
+	for _, s := range []*side{ours.side, asynq} {
+		if figures[s.name], err = b.countCommands(ctx, s); err != nil {
 			return nil, fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
-	o, a := figures[0], figures[1]
-	c := newComparison("Commands that Redis runs for a call. Those of clients are what MONITOR shows without the mark of a script, a script being one; all are what `INFO commandstats` counts, those inside scripts too:")
-	c.add("one call at a time, by clients", commandsUnit, o.aloneClient, nan, a.aloneClient, goal{})
-	c.add("one call at a time, all", commandsUnit, o.aloneAll, nan, a.aloneAll, goal{})
-	c.add(fmt.Sprintf("%d connections, by clients", connections), commandsUnit, o.busyClient, nan, a.busyClient, goal{})
-	c.add(fmt.Sprintf("%d connections, all", connections), commandsUnit, o.busyAll, nan, a.busyAll, goal{})
-	c.add(fmt.Sprintf("%d connections without MONITOR, all", connections), commandsUnit, o.freeAll, nan, a.freeAll, goal{})
+	c := newComparison("Commands that Redis runs for a call. Those of clients are what MONITOR shows without the mark of a script, a script being one; all are what `INFO commandstats` counts, those inside scripts too:", nameAsynq)
+	c.add("one call at a time, by clients", commandsUnit, func(name string) float64 { return figures[name].aloneClient }, goal{})
+	c.add("one call at a time, all", commandsUnit, func(name string) float64 { return figures[name].aloneAll }, goal{})
+	c.add(fmt.Sprintf("%d connections, by clients", connections), commandsUnit, func(name string) float64 { return figures[name].busyClient }, goal{})
+	c.add(fmt.Sprintf("%d connections, all", connections), commandsUnit, func(name string) float64 { return figures[name].busyAll }, goal{})
+	c.add(fmt.Sprintf("%d connections without MONITOR, all", connections), commandsUnit, func(name string) float64 { return figures[name].freeAll }, goal{})
 	return []table{c.table, {
 		title:   "What one call makes Redis do, in order, from the request until all is quiet again: the commonest course of several calls. Those of clients are numbered, those inside a script stand below it:",
-		listing: o.list,
-	}, {title: "The same with plain asynq:", listing: a.list}}, l.check()
+		listing: figures[nameOurs].list,
+	}, {title: "The same with plain asynq:", listing: figures[nameAsynq].list}}, l.check()
 }
 
 // commandsUnit writes a number of commands.

@@ -18,7 +18,11 @@ func (l *lab) all(ctx context.Context) ([]*side, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []*side{l.direct(), asynq, ours.side}, nil
+	proxy, err := l.proxy(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return []*side{l.direct(), proxy, asynq, ours.side}, nil
 }
 
 // amount returns how much is done of something.
@@ -59,7 +63,7 @@ func (b *bench) tell(n int, name string, m measured) {
 
 // addErrors adds how many calls failed in all runs together, of which there may be none.
 func addErrors(c *comparison, runs map[string][]measured) {
-	count := func(name string) float64 {
+	c.add("calls that failed, all runs together", plain, func(name string) float64 {
 		if len(runs[name]) == 0 {
 			return nan
 		}
@@ -68,9 +72,23 @@ func addErrors(c *comparison, runs map[string][]measured) {
 			total += m.errors
 		}
 		return float64(total)
-	}
-	c.add("calls that failed, all runs together", plain, count(nameOurs), count(nameDirect), count(nameAsynq), atMost(0))
+	}, atMost(0))
 }
 
 // plain writes a count.
 func plain(v float64) string { return thousands(int64(v)) }
+
+// figure returns what of says of each side: the median of its runs.
+func figure(runs map[string][]measured, of func(measured) float64) func(name string) float64 {
+	return func(name string) float64 { return medianOf(runs[name], of) }
+}
+
+// took is the figure of how long a call took, in seconds.
+func took(runs map[string][]measured, q float64) func(name string) float64 {
+	return figure(runs, func(m measured) float64 { return quantile(m.samples, q) })
+}
+
+// peakOf is the figure of the most memory that a process held.
+func peakOf(runs map[string][]measured, process string) func(name string) float64 {
+	return figure(runs, func(m measured) float64 { return m.peak(process) })
+}

@@ -55,7 +55,7 @@ func (f *family) startRedisOn(ctx context.Context, path string) (*redisServer, e
 	if err != nil {
 		return nil, fmt.Errorf("make a directory: %w", err)
 	}
-	p, err := f.start("redis", path, nil, "--bind", "127.0.0.1", "--port", port, "--dir", dir,
+	p, err := f.start(partRedis, path, nil, "--bind", "127.0.0.1", "--port", port, "--dir", dir,
 		"--save", "", "--appendonly", "yes", "--appendfsync", "everysec", "--daemonize", "no", "--logfile", "")
 	if err != nil {
 		return nil, err

@@ -15,6 +15,7 @@ import (
 // The roles of this program beside running the benchmark. Each is a process of its own, as what it stands for would be.
 const (
 	roleUpstream    = "upstream"
+	roleProxy       = "proxy"
 	roleAsynqAPI    = "asynq-api"
 	roleAsynqWorker = "asynq-worker"
 	roleRequester   = "queue-requester"
@@ -56,6 +57,8 @@ func runRole(ctx context.Context, role string, args []string, out, logs io.Write
 	switch role {
 	case roleUpstream:
 		return runUpstream(ctx, o, log)
+	case roleProxy:
+		return runProxy(ctx, o, log)
 	case roleAsynqAPI:
 		return runAsynqAPI(ctx, o, log)
 	case roleAsynqWorker:

@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
@@ -78,59 +77,31 @@ func runAsynqAPI(ctx context.Context, o roleOptions, log *slog.Logger) error {
 	}
 	tasks := asynq.NewClient(asynq.RedisClientOpt{Addr: o.redis})
 	defer tasks.Close() //nolint:errcheck // nothing is left to be written
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST "+chatPath, func(w http.ResponseWriter, r *http.Request) {
-		url, err := drawByAsynq(r, tasks, &results)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadGateway)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(map[string]any{
-			"object": "chat.completion", "model": "Z-Image", "created": time.Now().Unix(),
-			"choices": []any{map[string]any{
-				"index": 0, "finish_reason": "stop", "message": map[string]any{"role": "assistant", "content": "![a cat](" + url + ")"},
-			}},
-		})
-	})
-	return serve(ctx, mux, log)
+	return serve(ctx, pictures(func(ctx context.Context, order []byte) (string, error) {
+		return drawByAsynq(ctx, order, tasks, &results)
+	}), log)
 }
 
-func drawByAsynq(r *http.Request, tasks *asynq.Client, results *waiters) (url string, err error) {
-	var call struct {
-		Messages []struct {
-			Content string `json:"content"`
-		} `json:"messages"`
-	}
-	if err := json.NewDecoder(r.Body).Decode(&call); err != nil || len(call.Messages) == 0 {
-		return "", fmt.Errorf("read the request: %w", err)
-	}
-	order, err := json.Marshal(map[string]any{
-		"prompt": call.Messages[0].Content, "width": 2048, "height": 2048, "steps": 8, "cfg": 7, "model_index": 5, "seed": 1,
-	})
-	if err != nil {
-		return "", fmt.Errorf("encode the order: %w", err)
-	}
+func drawByAsynq(ctx context.Context, order []byte, tasks *asynq.Client, results *waiters) (url string, err error) {
 	id := rand.Text()
 	result := results.add(id)
 	defer results.remove(id)
-	if _, err := tasks.EnqueueContext(r.Context(), asynq.NewTask(asynqTask, order), asynq.TaskID(id)); err != nil {
+	if _, err := tasks.EnqueueContext(ctx, asynq.NewTask(asynqTask, order), asynq.TaskID(id)); err != nil {
 		return "", fmt.Errorf("queue the task: %w", err)
 	}
 	select {
 	case url = <-result:
 		return url, nil
-	case <-r.Context().Done():
-		return "", context.Cause(r.Context())
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
 	}
 }
 
 func runAsynqWorker(ctx context.Context, o roleOptions, log *slog.Logger) error {
 	client := redis.NewClient(&redis.Options{Addr: o.redis})
 	defer client.Close() //nolint:errcheck // nothing is left to be written
-	transport := &http.Transport{MaxIdleConnsPerHost: o.concurrency}
-	defer transport.CloseIdleConnections()
-	upstream := &http.Client{Transport: transport, Timeout: callTimeout}
+	upstream, done := upstreamClient(o)
+	defer done()
 	// Everything but the concurrency is at its default: TaskCheckInterval is a second.
 	server := asynq.NewServer(asynq.RedisClientOpt{Addr: o.redis}, asynq.Config{Concurrency: o.concurrency, LogLevel: asynq.WarnLevel})
 	err := server.Start(asynq.HandlerFunc(func(ctx context.Context, t *asynq.Task) error {

@@ -66,9 +66,9 @@ func scaleTable(setups []setup, runs map[string][]measured) table {
 		}
 		t.rows = append(t.rows, []string{
 			s.name, times(rate(s.name) / rate(first)),
-			times(cpu(s.name, "api", "worker", "redis") / cpu(first, "api", "worker", "redis")),
-			perSecond(rate(s.name)), micros(cpu(s.name, "api", "worker", "redis")),
-			micros(cpu(s.name, "api")), micros(cpu(s.name, "worker")), micros(cpu(s.name, "redis")), fmt.Sprint(failed),
+			times(cpu(s.name, partAPI, partWorker, partRedis) / cpu(first, partAPI, partWorker, partRedis)),
+			perSecond(rate(s.name)), micros(cpu(s.name, partAPI, partWorker, partRedis)),
+			micros(cpu(s.name, partAPI)), micros(cpu(s.name, partWorker)), micros(cpu(s.name, partRedis)), fmt.Sprint(failed),
 		})
 	}
 	return t

@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/zimage-gateway/zimage-gateway/internal/simupstream"
@@ -28,6 +29,7 @@ type side struct {
 const (
 	nameOurs   = "ours"
 	nameDirect = "direct"
+	nameProxy  = "proxy"
 	nameAsynq  = "asynq"
 )
 
@@ -116,7 +118,7 @@ func (l *lab) ours(ctx context.Context) (*gateway, error) {
 	}
 	g := &gateway{lab: l, side: &side{name: nameOurs, redis: r}}
 	for range max(l.settings.apis, 1) {
-		p, err := l.start("api", l.bench.binary("api"), slices.Concat([]string{
+		p, err := l.start(partAPI, l.bench.binary("api"), slices.Concat([]string{
 			"REDIS_URL=" + r.url(), "GATEWAY_API_KEY=" + clientKey, "LISTEN_ADDR=127.0.0.1:0", "ADMIN_ADDR=127.0.0.1:0",
 		}, l.settings.apiEnv))
 		if err != nil {
@@ -145,9 +147,9 @@ func (l *lab) ours(ctx context.Context) (*gateway, error) {
 }
 
 func (g *gateway) startWorker(ctx context.Context) error {
-	p, err := g.lab.start("worker", g.lab.bench.binary("worker"), slices.Concat([]string{
+	p, err := g.lab.start(partWorker, g.lab.bench.binary("worker"), slices.Concat([]string{
 		"REDIS_URL=" + g.redis.url(), "SD_API_KEY=" + upstreamKey,
-		"SD_API_URL=http://" + g.lab.upAddr + simupstream.GeneratePath, "ADMIN_ADDR=127.0.0.1:0",
+		"SD_API_URL=" + g.lab.upstreamURL(), "ADMIN_ADDR=127.0.0.1:0",
 	}, g.lab.settings.workerEnv()))
 	if err != nil {
 		return err
@@ -159,6 +161,22 @@ func (g *gateway) startWorker(ctx context.Context) error {
 	g.queue = append(g.queue, p)
 	return nil
 }
+
+// proxy is what passes calls straight through.
+func (l *lab) proxy(ctx context.Context) (*side, error) {
+	const connections = 10_000 // more than any load has
+	p, addr, err := l.startRole(ctx, roleProxy, "-concurrency", strconv.Itoa(connections), "-upstream", l.upstreamURL())
+	if err != nil {
+		return nil, err
+	}
+	return &side{
+		name: nameProxy, processes: []*process{p, l.upstream},
+		target: newTarget(addr, chatPath, clientKey, chatBody, http.StatusOK, chatMark),
+	}, nil
+}
+
+// upstreamURL is where pictures are ordered.
+func (l *lab) upstreamURL() string { return "http://" + l.upAddr + simupstream.GeneratePath }
 
 // asynq is what one gets without our dispatch: the same job done with plain asynq.
 func (l *lab) asynq(ctx context.Context) (*side, error) {
@@ -175,8 +193,8 @@ func (l *lab) asynq(ctx context.Context) (*side, error) {
 	if err != nil {
 		return nil, err
 	}
-	worker, _, err := l.startRole(ctx, roleAsynqWorker, "-redis", r.addr, "-concurrency", fmt.Sprint(concurrency),
-		"-upstream", "http://"+l.upAddr+simupstream.GeneratePath)
+	worker, _, err := l.startRole(ctx, roleAsynqWorker, "-redis", r.addr, "-concurrency", strconv.Itoa(concurrency),
+		"-upstream", l.upstreamURL())
 	if err != nil {
 		return nil, err
 	}
@@ -184,6 +202,24 @@ func (l *lab) asynq(ctx context.Context) (*side, error) {
 		name: nameAsynq, redis: r, processes: []*process{api, r.process, worker, l.upstream},
 		target: newTarget(addr, chatPath, clientKey, chatBody, http.StatusOK, chatMark),
 	}, nil
+}
+
+// Parts of the work, by the names of the gateway's processes.
+const (
+	partAPI    = "api"
+	partWorker = "worker"
+	partRedis  = "redis"
+)
+
+// partOf returns the part that a process does.
+func partOf(process string) string {
+	switch process {
+	case roleProxy, roleAsynqAPI:
+		return partAPI
+	case roleAsynqWorker:
+		return partWorker
+	}
+	return process
 }
 
 // generator is the name under which this process, which makes the calls, is accounted for.
@@ -203,7 +239,7 @@ func (s *side) forgetPeaks() error {
 type measured struct {
 	outcome
 
-	names    []string
+	names    []string // parts
 	before   []usage
 	after    []usage
 	commands int64 // that Redis ran meanwhile
@@ -212,7 +248,7 @@ type measured struct {
 // measure runs a load and notes what it costs each process.
 func (s *side) measure(ctx context.Context, load func(context.Context, target) (outcome, error)) (m measured, err error) {
 	for _, p := range s.processes {
-		m.names = append(m.names, p.name)
+		m.names = append(m.names, partOf(p.name))
 	}
 	m.names = append(m.names, generator)
 	var commands int64

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -131,18 +132,27 @@ func (g goal) cells(u unit, v float64) []string {
 }
 
 // comparison is a table of figures of the sides: ratios first, for they say more of the program and less of the machine.
-type comparison struct{ table }
-
-func newComparison(title string) *comparison {
-	return &comparison{table{title: title, head: []string{
-		"", "ours ÷ direct", "ours ÷ asynq", "ours", "direct", "asynq", "goal", "",
-	}}}
+type comparison struct {
+	table
+	others []string // the sides beside ours
 }
 
-// add adds a figure. What is not known is not a number.
-func (c *comparison) add(what string, u unit, ours, direct, asynq float64, g goal) {
-	row := []string{
-		what, unit(times).write(ours / direct), unit(times).write(ours / asynq), u.write(ours), u.write(direct), u.write(asynq),
+func newComparison(title string, others ...string) *comparison {
+	head := []string{""}
+	for _, name := range others {
+		head = append(head, nameOurs+" ÷ "+name)
 	}
-	c.rows = append(c.rows, append(row, g.cells(u, ours)...))
+	head = slices.Concat(head, []string{nameOurs}, others, []string{"goal", ""})
+	return &comparison{table{title: title, head: head}, others}
+}
+
+// add adds a figure, which of says of the side of a name: not a number where it is not known.
+func (c *comparison) add(what string, u unit, of func(name string) float64, g goal) {
+	ours := of(nameOurs)
+	ratios, values := []string{what}, []string{u.write(ours)}
+	for _, name := range c.others {
+		v := of(name)
+		ratios, values = append(ratios, unit(times).write(ours/v)), append(values, u.write(v))
+	}
+	c.rows = append(c.rows, slices.Concat(ratios, values, g.cells(u, ours)))
 }

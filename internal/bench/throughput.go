@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -60,61 +61,43 @@ func (b *bench) throughput(ctx context.Context) ([]table, error) {
 }
 
 func throughputTable(runs map[string][]measured) table {
-	rate := func(name string) float64 { return medianOf(runs[name], measured.rate) }
-	at := func(name string, q float64) float64 {
-		return medianOf(runs[name], func(m measured) float64 { return quantile(m.samples, q) })
-	}
-	c := newComparison(fmt.Sprintf("Closed loop, %d connections, upstream 0 ms, WORKER_CONCURRENCY=%d:", connections, connections))
-	c.add("calls a second", perSecond, rate(nameOurs), rate(nameDirect), rate(nameAsynq), atLeast(minRate))
-	c.add("a call, median", millis, at(nameOurs, half), at(nameDirect, half), at(nameAsynq, half), goal{})
-	c.add("a call, p99", millis, at(nameOurs, p99), at(nameDirect, p99), at(nameAsynq, p99), goal{})
+	c := newComparison(fmt.Sprintf("Closed loop, %d connections, upstream 0 ms, WORKER_CONCURRENCY=%d:", connections, connections), nameDirect, nameProxy, nameAsynq)
+	c.add("calls a second", perSecond, figure(runs, measured.rate), atLeast(minRate))
+	c.add("a call, median", millis, took(runs, half), goal{})
+	c.add("a call, p99", millis, took(runs, p99), goal{})
 	addErrors(c, runs)
 	return c.table
 }
 
 // cpuTable says what a call costs each process, and how much memory it came to.
 func cpuTable(runs map[string][]measured) table {
-	c := newComparison("CPU time of a call in the same runs, and memory at its peak:")
-	names := map[string][3]string{ // ours, direct, asynq
-		"api":            {"api", "", roleAsynqAPI},
-		"worker":         {"worker", "", roleAsynqWorker},
-		"Redis":          {"redis", "", "redis"},
-		"upstream":       {roleUpstream, roleUpstream, roleUpstream},
-		"load generator": {generator, generator, generator},
+	c := newComparison("CPU time of a call in the same runs, and memory at its peak:", nameDirect, nameProxy, nameAsynq)
+	cpu := func(process string) func(string) float64 {
+		return figure(runs, func(m measured) float64 { return m.cpu(process) })
 	}
-	order := []string{"api", "worker", "Redis", "upstream", "load generator"}
-	of := func(side, process string, what func(measured, string) float64) float64 {
-		return medianOf(runs[side], func(m measured) float64 { return what(m, process) })
+	processes := []string{partAPI, partWorker, partRedis, roleUpstream, generator}
+	for _, process := range processes {
+		c.add("CPU, "+process, micros, cpu(process), goal{})
 	}
-	var total [3]float64
-	for _, name := range order {
-		var v [3]float64
-		for i, side := range []string{nameOurs, nameDirect, nameAsynq} {
-			v[i] = of(side, names[name][i], measured.cpu)
-			if v[i] == v[i] {
-				total[i] += v[i]
+	c.add("CPU, all", micros, func(name string) (total float64) {
+		for _, process := range processes {
+			if v := cpu(process)(name); !math.IsNaN(v) {
+				total += v
 			}
 		}
-		c.add("CPU, "+name, micros, v[0], v[1], v[2], goal{})
-	}
-	c.add("CPU, all", micros, total[0], total[1], total[2], goal{})
-	for _, name := range order[:3] {
-		c.add("memory, "+name, mebibytes, of(nameOurs, names[name][0], measured.peak), nan, of(nameAsynq, names[name][2], measured.peak), goal{})
+		return total
+	}, goal{})
+	for _, process := range processes[:3] {
+		c.add("memory, "+process, mebibytes, peakOf(runs, process), goal{})
 	}
 	return c.table
 }
 
 func openTable(runs map[string][]measured) table {
-	c := newComparison(fmt.Sprintf("Open loop, %s calls a second, latency from the moment each was due:", number(openRate)))
-	for _, row := range []struct {
-		what string
-		q    float64
-	}{{"median", half}, {"p99", p99}, {"p99.9", p999}} {
-		at := func(name string) float64 {
-			return medianOf(runs[name], func(m measured) float64 { return quantile(m.samples, row.q) })
-		}
-		c.add("a call, "+row.what, millis, at(nameOurs), at(nameDirect), at(nameAsynq), goal{})
-	}
+	c := newComparison(fmt.Sprintf("Open loop, %s calls a second, latency from the moment each was due:", number(openRate)), nameDirect, nameProxy, nameAsynq)
+	c.add("a call, median", millis, took(runs, half), goal{})
+	c.add("a call, p99", millis, took(runs, p99), goal{})
+	c.add("a call, p99.9", millis, took(runs, p999), goal{})
 	addErrors(c, runs)
 	return c.table
 }

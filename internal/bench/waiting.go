@@ -110,7 +110,7 @@ func (b *bench) waitingRun(ctx context.Context, callers int) (w wait, err error)
 		b.say("    %v", r.first)
 	}
 	w.deliver = float64(callers) / time.Since(released).Seconds()
-	w.errors, w.peak = float64(r.errors), r.peak("api")
+	w.errors, w.peak = float64(r.errors), r.peak(partAPI)
 	return w, l.check()
 }
 
