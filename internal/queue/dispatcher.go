@@ -41,7 +41,7 @@ const (
 //
 // asynq asks for one queue after another, in an order drawn anew for each pass, until it gets a task. The dispatcher
 // recognises a new pass by a queue asked a second time, or by the first question after a task or an error, and looks at
-// all queues in one round trip before it. Then it picks the lanes whose turn it is, for as many tasks as there are slots, and
+// all queues in one round trip before it, or did with the last tasks. Then it picks the lanes whose turn it is, for as many tasks as there are slots, and
 // takes these in another round trip: asynq's order does not matter, nor that it asks for one task at a time, from a single
 // goroutine. That is the only one to use the fields of a pass.
 type dispatcher struct {
@@ -65,6 +65,8 @@ type dispatcher struct {
 
 	pass    map[string]struct{} // queues not yet asked for in this pass
 	fetched []fetched           // taken, and not asked for yet
+	ahead   map[string]int      // how many tasks each queue had when the last were fetched; nil: not asked, or used
+	aheadAt time.Time           // when that was asked
 	divert  map[string]bool     // queues whose tasks are taken in this pass to go to another upstream, without a call
 	scans   map[string]scan     // by upstream that is held back: what is left to be looked through
 	heldFor time.Duration       // how long until an upstream with tasks that wait is asked again; 0: none does
@@ -370,14 +372,16 @@ func (d *dispatcher) serves(queue string) bool {
 	return d.gate.Allow(u).Most != 0 && d.slots.open(u)
 }
 
-// waiting returns how many tasks each queue has to take, in one round trip; without pictures it looks at deliveries only. A
-// queue paused from the dashboard has nothing: asynq's script answers so too, and asking at once again would go on without
-// rest.
+// waiting returns how many tasks each queue has to take, as was asked with the last fetch, or in one round trip; without pictures
+// it looks at deliveries only.
 //
 // Tokens are pushed after their tasks, and left behind where a look found the task first. Once one was seen to be old, all go
 // before the queues are looked at, which then tell of each task that had one: cleared says so. In a Redis Cluster commands
 // have no order, and the tokens are left to be taken one by one.
 func (d *dispatcher) waiting(ctx context.Context, pictures bool) (waiting map[string]int, cleared bool, err error) {
+	if waiting, d.ahead = d.ahead, nil; waiting != nil && pictures && !d.stale && time.Since(d.aheadAt) < lookAfter {
+		return waiting, false, nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	pipe := d.redis.Pipeline()
@@ -385,6 +389,17 @@ func (d *dispatcher) waiting(ctx context.Context, pictures bool) (waiting map[st
 		pipe.Del(ctx, d.wakeLists()...)
 		cleared, d.stale = true, false
 	}
+	read := d.survey(ctx, pipe, pictures)
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, false, err //nolint:wrapcheck // logged by recover, which says what was tried
+	}
+	return read(), cleared, nil
+}
+
+// survey adds to a pipeline the question how many tasks each queue has to take, and how upstreams do; read takes the answer once
+// the pipeline was sent. A queue paused from the dashboard has nothing: asynq's script answers so too, and asking at once
+// again would go on without rest.
+func (d *dispatcher) survey(ctx context.Context, pipe redis.Pipeliner, pictures bool) (read func() map[string]int) {
 	lengths, paused := make(map[string]*redis.IntCmd), make(map[string]*redis.IntCmd)
 	ask := func(queue string) {
 		lengths[queue], paused[queue] = pipe.LLen(ctx, pendingKey(queue)), pipe.Exists(ctx, pausedKey(queue))
@@ -392,26 +407,25 @@ func (d *dispatcher) waiting(ctx context.Context, pictures bool) (waiting map[st
 	if d.deliveries.size() > 0 {
 		ask(job.WebhookQueue)
 	}
-	read := func() {}
+	readGate := func() {}
 	if pictures {
-		read = d.gate.Load(ctx, pipe)
+		readGate = d.gate.Load(ctx, pipe)
 		for _, queues := range d.lanes {
 			for _, q := range queues {
 				ask(q)
 			}
 		}
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, false, err //nolint:wrapcheck // logged by recover, which says what was tried
-	}
-	read()
-	waiting = make(map[string]int, len(lengths))
-	for q, n := range lengths {
-		if paused[q].Val() == 0 {
-			waiting[q] = int(n.Val())
+	return func() map[string]int {
+		readGate()
+		waiting := make(map[string]int, len(lengths))
+		for q, n := range lengths {
+			if paused[q].Val() == 0 {
+				waiting[q] = int(n.Val())
+			}
 		}
+		return waiting
 	}
-	return waiting, cleared, nil
 }
 
 // wakeLists returns the wake lists of what this worker serves.

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -115,7 +117,7 @@ func (d *dispatcher) fetch(ctx context.Context, cmd redis.Cmder, asked string, p
 	for _, f := range taken {
 		_ = pipe.Process(ctx, f.reply) // it only queues
 	}
-	_, _ = pipe.Exec(ctx) // each reply has its own error
+	d.exchange(ctx, pipe, len(taken) == maxFetch)
 	var failure error
 	for _, f := range taken {
 		switch err := d.heard(ctx, f); {
@@ -140,6 +142,21 @@ func (d *dispatcher) fetch(ctx context.Context, cmd redis.Cmder, asked string, p
 		d.recover(ctx, failure)
 	}
 	return failure
+}
+
+// exchange sends a pipeline, each reply of which has its own error. Where so many tasks were there that more are likely, the next
+// look goes with it: they need not wait for one.
+func (d *dispatcher) exchange(ctx context.Context, pipe redis.Pipeliner, more bool) {
+	if !more {
+		_, _ = pipe.Exec(ctx)
+		return
+	}
+	before := pipe.Len()
+	asked, read := time.Now(), d.survey(ctx, pipe, true)
+	replies, _ := pipe.Exec(ctx)
+	if !slices.ContainsFunc(replies[before:], func(r redis.Cmder) bool { return r.Err() != nil }) {
+		d.ahead, d.aheadAt = read(), asked
+	}
 }
 
 // argsFor returns the arguments of asynq's question for a task of one queue as those for another's.

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -80,6 +82,69 @@ func TestTasksAreTakenTogether(t *testing.T) {
 	for range tasks - slots {
 		receive(t, started, "start")
 	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// looks is a hook that counts the round trips in which the queues are looked at.
+type looks struct {
+	redis.Hook
+	n *atomic.Int32
+}
+
+func (x looks) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if slices.ContainsFunc(cmds, func(cmd redis.Cmder) bool { return cmd.Name() == "llen" }) {
+			x.n.Add(1)
+		}
+		return next(ctx, cmds)
+	}
+}
+
+// Where more tasks wait than are taken at once, one look is enough for all: the next comes with the tasks.
+func TestTheNextLookComesWithTheTasks(t *testing.T) {
+	t.Parallel()
+	url := redistest.URL(t)
+	const most, tasks = 32, 3 * 32
+	client := queue.NewClient(connect(t, url))
+	for range tasks {
+		enqueue(t, client, newTask(job.LaneNormal))
+	}
+	// Without tokens, which would be followed once nothing waits.
+	if err := connect(t, url).Del(t.Context(), "zimage:{dispatch}:wake:exacg").Err(); err != nil {
+		t.Fatal(err)
+	}
+	seen := takes{trips: make(chan int, tasks)}
+	commands, dequeues := connect(t, url), connect(t, url, noRepeats)
+	dequeues.AddHook(seen)
+	var looked atomic.Int32
+	commands.AddHook(looks{seen, &looked})
+	s := queue.NewServer(queue.Clients{Commands: commands, Asynq: dequeues, Listen: connect(t, url, noRepeats)},
+		queue.ServerConfig{Upstreams: map[string]int{"exacg": 0}, Concurrency: 2 * tasks, ShutdownTimeout: time.Second}, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(context.Background())
+	ended, release := make(chan error, 1), make(chan struct{})
+	go func() {
+		ended <- s.Run(ctx, queue.Handlers{Picture: func(context.Context, queue.Errand) error {
+			<-release
+			return nil
+		}})
+	}()
+	for range tasks / most {
+		if n := receive(t, seen.trips, "round trip"); n != most {
+			t.Errorf("a round trip took %d tasks, want %d", n, most)
+		}
+	}
+	if n := looked.Load(); n != 1 {
+		t.Errorf("the queues were looked at %d times by themselves, want once", n)
+	}
+	// What comes once nothing waits is found all the same.
+	enqueue(t, client, newTask(job.LaneNormal))
+	if n := receive(t, seen.trips, "round trip"); n != 1 {
+		t.Errorf("a round trip took %d tasks, want the last one", n)
+	}
+	close(release)
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)
