@@ -3,8 +3,11 @@ package main
 import (
 	"fmt"
 	"math"
+	"os"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // dieWithParent makes the kernel kill a child when this program is gone, however it ended.
@@ -27,6 +30,11 @@ func raiseFileLimit() (int, error) {
 		return 0, fmt.Errorf("raise the limit of open files: %w", err)
 	}
 	return int(min(limit.Cur, math.MaxInt32)), nil
+}
+
+// forget drops a file from the page cache.
+func forget(f *os.File) error {
+	return unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) //nolint:wrapcheck // the caller does
 }
 
 // sleep is finer than the runtime's timers, which may be a millisecond late while nothing else happens.

@@ -4,6 +4,7 @@ package main
 
 import (
 	"errors"
+	"os"
 	"syscall"
 	"time"
 )
@@ -16,5 +17,7 @@ func dieWithParent() *syscall.SysProcAttr { return nil }
 func supported() error { return errNoProc }
 
 func raiseFileLimit() (int, error) { return 0, errNoProc }
+
+func forget(*os.File) error { return errNoProc }
 
 func sleep(d time.Duration) { <-time.After(d) }
