@@ -41,9 +41,9 @@ const (
 //
 // asynq asks for one queue after another, in an order drawn anew for each pass, until it gets a task. The dispatcher
 // recognises a new pass by a queue asked a second time, or by the first question after a task or an error, and looks at
-// all queues in one round trip before it, or did with the last tasks. Then it picks the lanes whose turn it is, for as many tasks as there are slots, and
-// takes these in another round trip: asynq's order does not matter, nor that it asks for one task at a time, from a single
-// goroutine. That is the only one to use the fields of a pass.
+// all queues in one round trip before it, or did with the last tasks. Then it picks the lanes whose turn it is, for as
+// many tasks as there are slots, and takes these in another round trip: asynq's order does not matter, nor that it asks
+// for one task at a time, from a single goroutine. That is the only one to use the fields of a pass.
 type dispatcher struct {
 	redis      redis.UniversalClient // without this hook
 	asynq      redis.UniversalClient // with it; repeats nothing by itself
@@ -372,8 +372,8 @@ func (d *dispatcher) serves(queue string) bool {
 	return d.gate.Allow(u).Most != 0 && d.slots.open(u)
 }
 
-// waiting returns how many tasks each queue has to take, as was asked with the last fetch, or in one round trip; without pictures
-// it looks at deliveries only.
+// waiting returns how many tasks each queue has to take, as was asked with the last fetch, or in one round trip; without
+// pictures it looks at deliveries only.
 //
 // Tokens are pushed after their tasks, and left behind where a look found the task first. Once one was seen to be old, all go
 // before the queues are looked at, which then tell of each task that had one: cleared says so. In a Redis Cluster commands

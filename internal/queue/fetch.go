@@ -144,8 +144,8 @@ func (d *dispatcher) fetch(ctx context.Context, cmd redis.Cmder, asked string, p
 	return failure
 }
 
-// exchange sends a pipeline, each reply of which has its own error. Where so many tasks were there that more are likely, the next
-// look goes with it: they need not wait for one.
+// exchange sends a pipeline, each reply of which has its own error. Where so many tasks were there that more are likely,
+// the next look goes with it: they need not wait for one.
 func (d *dispatcher) exchange(ctx context.Context, pipe redis.Pipeliner, more bool) {
 	if !more {
 		_, _ = pipe.Exec(ctx)
