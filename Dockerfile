@@ -7,8 +7,8 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
 ARG VERSION=dev
-# timetzdata puts the time zones into the binary: the final image has none. The other tag is the Makefile's.
-RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags timetzdata,disable_grpc_modules \
+# timetzdata puts the time zones into the binary: the final image has none. The other tags are the Makefile's.
+RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags timetzdata,disable_grpc_modules,grpcnotrace \
     -ldflags "-s -w -X main.version=${VERSION}" -o /out/ ./cmd/api ./cmd/worker \
     && mkdir -p /data/zimage-gateway/pictures
 

@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 }
 
 func build(dir string) error {
-	cmd := exec.CommandContext(context.Background(), "go", "build", "-trimpath", "-tags", "disable_grpc_modules", "-o", dir, "./cmd/api", "./cmd/worker") //nolint:gosec // a directory of our own
+	cmd := exec.CommandContext(context.Background(), "go", "build", "-trimpath", "-tags", "disable_grpc_modules,grpcnotrace", "-o", dir, "./cmd/api", "./cmd/worker") //nolint:gosec // a directory of our own
 	cmd.Dir = filepath.Join("..", "..")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as make build does it
 	if out, err := cmd.CombinedOutput(); err != nil {
