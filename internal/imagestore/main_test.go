@@ -28,6 +28,8 @@ var gcs = &fakeGCS{objects: map[string]object{}}
 
 func TestMain(m *testing.M) {
 	server := httptest.NewServer(gcs)
+	// The client leaves its connections to http.DefaultTransport, which no test may close on the others.
+	server.Config.SetKeepAlivesEnabled(false)
 	for name, value := range map[string]string{
 		"STORAGE_EMULATOR_HOST": server.Listener.Addr().String(),
 		"AWS_ACCESS_KEY_ID":     "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true",
